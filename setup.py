@@ -1,0 +1,74 @@
+"""Build the kernels: plain Python modules with a ``.pxd`` twin, compiled by Cython.
+
+``POSTHOUSE_BUILD=pure`` installs without compiling; the default is to compile and to fail loudly
+when that is impossible, because an uncompiled broker is many times slower.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import sys
+import sysconfig
+
+from setuptools import Extension, setup
+
+ROOT = pathlib.Path(__file__).parent
+SRC = ROOT / "src"
+
+
+def kernels() -> list[str]:
+    """The dotted names in ``posthouse/_kernels.py``, read without importing the package."""
+    scope: dict[str, object] = {}
+    exec((SRC / "posthouse" / "_kernels.py").read_text(), scope)
+    names = scope["KERNELS"]
+    assert isinstance(names, tuple)
+    return list(names)
+
+
+def extensions() -> list[Extension]:
+    from Cython.Build import cythonize
+
+    modules = [
+        Extension(
+            name,
+            [os.path.join("src", *name.split(".")) + ".py"],
+            extra_compile_args=["-O3", "-fno-strict-aliasing", "-Wno-unreachable-code", "-Wno-unused-function"],
+        )
+        for name in kernels()
+    ]
+    return cythonize(
+        modules,
+        nthreads=os.cpu_count() or 1,
+        include_path=["src"],
+        annotate=bool(os.environ.get("POSTHOUSE_ANNOTATE")),
+        language_level=3,
+        compiler_directives={
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "nonecheck": False,
+            "infer_types": False,
+            "annotation_typing": False,
+            "embedsignature": True,
+        },
+    )
+
+
+def require_compiler() -> None:
+    command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(command) is None:
+        sys.exit(
+            f"posthouse: the C compiler {command!r} was not found, and the kernels need one: install it "
+            "(Debian: apt-get install gcc libc6-dev), or set POSTHOUSE_BUILD=pure for a slow "
+            "uncompiled broker."
+        )
+
+
+if os.environ.get("POSTHOUSE_BUILD") == "pure":
+    setup()
+else:
+    require_compiler()
+    setup(ext_modules=extensions())

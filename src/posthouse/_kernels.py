@@ -1,0 +1,52 @@
+"""The list of kernels, and the switch that runs them interpreted.
+
+A kernel is a plain Python module ``x.py`` with an augmenting ``x.pxd`` twin that Cython compiles.
+``setup.py`` and the tests read this list; it imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+KERNELS = (
+    "posthouse.journal.block",
+    "posthouse.wire.amqp091.fields",
+    "posthouse.wire.amqp091.frames",
+    "posthouse.broker.index",
+    "posthouse.broker.routing",
+    "posthouse.broker.dispatch",
+    "posthouse.broker.exchanges.trie",
+    "posthouse.protocols.amqp091.unacked",
+    "posthouse.protocols.amqp091.engine",
+)
+
+
+class _SourceFirst(importlib.abc.MetaPathFinder):
+    """Finds the ``.py`` of a kernel even where a compiled twin lies beside it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in KERNELS:
+            return None
+        file = pathlib.Path(__file__).parent.joinpath(*fullname.split(".")[1:]).with_suffix(".py")
+        return importlib.util.spec_from_file_location(fullname, file)
+
+
+def prefer_interpreted() -> None:
+    """Make later imports of kernels take the Python source. No effect on kernels already imported."""
+    sys.meta_path.insert(0, _SourceFirst())
+
+
+def compiled_kernels() -> dict[str, bool]:
+    """Which kernels are compiled in this process; imports all of them."""
+    return {
+        name: not str(importlib.import_module(name).__file__).endswith(".py") for name in KERNELS
+    }
