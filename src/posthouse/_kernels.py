@@ -15,16 +15,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-KERNELS = (
-    "posthouse.journal.block",
-    "posthouse.wire.amqp091.fields",
-    "posthouse.wire.amqp091.frames",
-    "posthouse.broker.index",
-    "posthouse.broker.routing",
-    "posthouse.broker.dispatch",
-    "posthouse.broker.exchanges.trie",
-    "posthouse.protocols.amqp091.unacked",
-    "posthouse.protocols.amqp091.engine",
+KERNELS: tuple[str, ...] = (
 )
 
 
