@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 KERNELS: tuple[str, ...] = (
+    "posthouse.journal.block",
 )
 
 

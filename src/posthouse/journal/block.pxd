@@ -1,0 +1,57 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from posthouse.core cimport mem
+
+import cython
+
+cdef Py_ssize_t BLOCK_SIZE, POOL_MAX, ENTRY_HEADER_SIZE, RECORD_HEADER_SIZE
+cdef uint32_t ENTRY_MAGIC, KIND_ENQ, KIND_ACK, FLAG_PERSISTENT
+
+@cython.final
+cdef class Block:
+    cdef readonly bytearray data
+    cdef unsigned char *p
+    cdef readonly uint64_t base
+    cdef readonly uint32_t id
+    cdef public Py_ssize_t used
+    cdef readonly Py_ssize_t capacity
+    cdef public Py_ssize_t refs
+
+@cython.final
+cdef class BlockTable:
+    cdef readonly list blocks
+    cdef readonly list free_ids
+    cdef readonly list pool
+    cdef readonly Py_ssize_t bytes_live
+
+    cpdef Block new(self, uint64_t base, Py_ssize_t size)
+    @cython.locals(block=Block)
+    cpdef Block adopt(self, uint64_t base, bytearray data)
+    cpdef void release(self, Block block) noexcept
+    cpdef void drop(self, Block block) noexcept
+
+@cython.final
+cdef class LogBuffer:
+    cdef readonly BlockTable table
+    cdef readonly bint durable
+    cdef readonly Block current
+    cdef readonly uint64_t position
+    cdef readonly uint64_t epoch
+    cdef Py_ssize_t entry_start
+    cdef Py_ssize_t entry_frames
+    cdef list sealed
+
+    @cython.locals(block=Block, need=Py_ssize_t)
+    cdef Block reserve(self, Py_ssize_t size)
+    cdef void turn(self, Py_ssize_t size)
+    @cython.locals(block=Block)
+    cdef void advance(self, Py_ssize_t size) noexcept
+    @cython.locals(block=Block, start=Py_ssize_t, p="unsigned char *")
+    cdef void close_entry(self)
+    cpdef list seal(self)
+    @cython.locals(block=Block, size=Py_ssize_t, p="const unsigned char *", position=uint64_t)
+    cpdef uint64_t append(self, bytes frame)
+    @cython.locals(block=Block, offset=Py_ssize_t, r="const unsigned char *", c="const unsigned char *", b="const unsigned char *", q="const unsigned char *")
+    cpdef Py_ssize_t append_message(self, uint32_t flags, bytes route, bytes props, bytes body, bytes queues)
+    @cython.locals(tail=Py_ssize_t, ids_at=Py_ssize_t, size=Py_ssize_t, block=Block, p="unsigned char *", offset=Py_ssize_t)
+    cdef Py_ssize_t open_record(self, uint32_t flags, const unsigned char *route, Py_ssize_t route_at, Py_ssize_t route_len, const unsigned char *props, Py_ssize_t props_at, Py_ssize_t props_len, Py_ssize_t body_len, const unsigned char *queues, Py_ssize_t queues_len)

@@ -1,0 +1,256 @@
+"""Blocks: the one place in memory where a message lives, and the append side of a log.
+
+A `LogBuffer` lays frames (`docs/format/journal.md`) into `Block`s; queues keep 16-byte entries that
+point into them, and the committer writes the same memory to disk. Nothing here does I/O. Everything but
+the sealed ranges, which are immutable and may be read by the committer's thread, belongs to the loop thread.
+
+Kernel: compiled with ``block.pxd``. A message's record (frame kind ENQ), little-endian, 8-aligned::
+
+    0 u32 size | 4 u8 kind=1 | 5 u8 flags | 6 u16 route_len | 8 u32 props_len | 12 u32 body_len
+    16 u32 queue_count | 20 u32 reserved | 24 route | props | body | pad 4 | queue ids u32 ... | pad 8
+"""
+
+from __future__ import annotations
+
+from posthouse.core import mem
+
+BLOCK_SIZE = 1 << 20
+POOL_MAX = 32
+ENTRY_MAGIC = 0x31454850  # "PHE1"
+ENTRY_HEADER_SIZE = 40
+RECORD_HEADER_SIZE = 24
+KIND_ENQ = 1
+KIND_ACK = 2
+FLAG_PERSISTENT = 1
+
+
+class Block:
+    """A run of log bytes in memory.
+
+    Attributes:
+        id: number in its `BlockTable`; entries of queues name the block by it.
+        base: log position of the first byte (0 in a transient log's position space is fine).
+        data: the bytes; only ``data[:used]`` is meaningful.
+        refs: how many hold the block: its log while it is appended to, each queue entry, each unacked
+            delivery, each sealed range on its way to disk. At 0 the table drops it.
+    """
+
+    def __init__(self, block_id: int, base: int, data: bytearray) -> None:
+        self.id = block_id
+        self.base = base
+        self.data = data
+        self.p = mem.address(data)
+        self.used = 0
+        self.capacity = len(data)
+        self.refs = 1
+
+
+class BlockTable:
+    """All blocks of a node by id, with a small pool of free memory.
+
+    Invariants: ``blocks[b.id] is b`` for every live block; ``bytes_live`` is the sum of their capacities.
+    """
+
+    def __init__(self) -> None:
+        self.blocks: list[Block | None] = []
+        self.free_ids: list[int] = []
+        self.pool: list[bytearray] = []
+        self.bytes_live = 0
+
+    def new(self, base: int, size: int) -> Block:
+        """A block of at least ``size`` bytes at log position ``base``, with one reference for the caller."""
+        if size <= BLOCK_SIZE:
+            data = self.pool.pop() if self.pool else bytearray(BLOCK_SIZE)
+        else:
+            data = bytearray(size)
+        return self.adopt(base, data)
+
+    def adopt(self, base: int, data: bytearray) -> Block:
+        """Make ``data`` (recovered bytes, say) a block; ``used`` is 0 until the caller sets it."""
+        if self.free_ids:
+            block = Block(self.free_ids.pop(), base, data)
+            self.blocks[block.id] = block
+        else:
+            block = Block(len(self.blocks), base, data)
+            self.blocks.append(block)
+        self.bytes_live += block.capacity
+        return block
+
+    def release(self, block: Block) -> None:
+        """Give back one reference; the last one frees the memory."""
+        block.refs -= 1
+        if block.refs == 0:
+            self.drop(block)
+
+    def drop(self, block: Block) -> None:
+        """Forget a block without references."""
+        self.blocks[block.id] = None
+        self.free_ids.append(block.id)
+        self.bytes_live -= block.capacity
+        if block.capacity == BLOCK_SIZE and len(self.pool) < POOL_MAX:
+            self.pool.append(block.data)
+
+
+class LogBuffer:
+    """The append side of one log: frames go in, sealed entries come out.
+
+    A *durable* buffer wraps what is appended between two `seal` calls in entries (header of
+    `ENTRY_HEADER_SIZE` bytes, frames). Frames never span blocks, and all frames of one `reserve` lie in one
+    entry, so a reservation for a whole transaction is atomic on disk. A transient buffer has no entries.
+
+    Attributes:
+        position: log position behind the last appended byte.
+        epoch: written into entry headers; set by `begin`.
+    """
+
+    def __init__(self, table: BlockTable, durable: bool) -> None:
+        self.table = table
+        self.durable = durable
+        self.current: Block | None = None
+        self.position = 0
+        self.epoch = 0
+        self.entry_start = -1
+        self.entry_frames = 0
+        self.sealed: list[tuple[Block, int, int]] = []
+
+    def begin(self, position: int, epoch: int) -> None:
+        """Continue a log at ``position`` with ``epoch``; nothing may have been appended yet."""
+        assert self.current is None
+        self.position = position
+        self.epoch = epoch
+
+    def has_pending(self) -> bool:
+        """Whether anything was appended since the last `seal`."""
+        return self.entry_frames > 0 or len(self.sealed) > 0
+
+    def reserve(self, size: int) -> Block:
+        """The current block, with room for ``size`` bytes of frames at ``block.used``.
+
+        ``size`` is a multiple of 8. A durable buffer opens an entry if none is open.
+        """
+        block = self.current
+        need = size
+        if self.entry_start < 0:
+            need = size + ENTRY_HEADER_SIZE
+        if block is None or block.used + need > block.capacity:
+            self.turn(size + ENTRY_HEADER_SIZE)
+            block = self.current
+        assert block is not None
+        if self.durable and self.entry_start < 0:
+            self.entry_start = block.used
+            block.used += ENTRY_HEADER_SIZE
+            self.position += ENTRY_HEADER_SIZE
+        return block
+
+    def turn(self, size: int) -> None:
+        """Close the open entry and go on in a fresh block with room for ``size`` bytes."""
+        self.close_entry()
+        if self.current is not None:
+            self.table.release(self.current)
+        self.current = self.table.new(self.position, size)
+
+    def advance(self, size: int) -> None:
+        """Account for one frame of ``size`` bytes laid at ``current.used``."""
+        block = self.current
+        assert block is not None
+        block.used += size
+        self.position += size
+        self.entry_frames += 1
+
+    def close_entry(self) -> None:
+        """Fill the open entry's header (all but the crc, which the committer computes)."""
+        if self.entry_start < 0:
+            return
+        block = self.current
+        assert block is not None
+        start = self.entry_start
+        p = block.p
+        mem.put_le32(p, start, ENTRY_MAGIC)
+        mem.put_le32(p, start + 4, 1)
+        mem.put_le64(p, start + 8, self.epoch)
+        mem.put_le64(p, start + 16, block.base + start)
+        mem.put_le32(p, start + 24, block.used - start - ENTRY_HEADER_SIZE)
+        mem.put_le32(p, start + 28, self.entry_frames)
+        mem.put_le64(p, start + 32, 0)
+        block.refs += 1
+        self.sealed.append((block, start, block.used))
+        self.entry_start = -1
+        self.entry_frames = 0
+
+    def seal(self) -> list[tuple[Block, int, int]]:
+        """Close the open entry and return all ranges sealed since the last call.
+
+        Each range ``(block, start, end)`` is one entry and carries a reference to its block: the receiver gives
+        it back with `BlockTable.release` on the loop thread, once the range is durable or given up.
+        """
+        self.close_entry()
+        ranges = self.sealed
+        self.sealed = []
+        return ranges
+
+    def append(self, frame: bytes) -> int:
+        """Append one complete frame (size field and all, a multiple of 8 bytes); returns its position."""
+        size = len(frame)
+        assert size % 8 == 0 and size >= 8
+        p = frame
+        block = self.reserve(size)
+        mem.copy(block.p, block.used, p, 0, size)
+        position = self.position
+        self.advance(size)
+        return position
+
+    def append_message(self, flags: int, route: bytes, props: bytes, body: bytes, queues: bytes) -> int:
+        """Append a message record built from whole parts; returns its offset in `current`.
+
+        ``queues`` is the durable queues' ids, u32 little-endian each (empty in a transient log). The cold
+        road: kernels lay the body themselves behind `open_record`.
+        """
+        r = route
+        c = props
+        b = body
+        q = queues
+        offset = self.open_record(
+            flags, r, 0, len(route), c, 0, len(props), len(body), q, len(queues)
+        )
+        block = self.current
+        assert block is not None
+        mem.copy(
+            block.p, offset + RECORD_HEADER_SIZE + len(route) + len(props), b, 0, len(body)
+        )
+        return offset
+
+    def open_record(
+        self,
+        flags: int,
+        route: bytes | bytearray,
+        route_at: int,
+        route_len: int,
+        props: bytes | bytearray,
+        props_at: int,
+        props_len: int,
+        body_len: int,
+        queues: bytes,
+        queues_len: int,
+    ) -> int:
+        """Lay a message record but for its body; returns its offset in `current`.
+
+        The caller copies ``body_len`` bytes to ``offset + 24 + route_len + props_len`` before anything else is
+        appended. The record is accounted for (position, entry) when this returns.
+        """
+        tail = RECORD_HEADER_SIZE + route_len + props_len + body_len
+        ids_at = (tail + 3) & ~3
+        size = (ids_at + queues_len + 7) & ~7
+        block = self.reserve(size)
+        p = block.p
+        offset = block.used
+        mem.put_le32(p, offset, size)
+        mem.put_le32(p, offset + 4, KIND_ENQ | (flags << 8) | (route_len << 16))
+        mem.put_le32(p, offset + 8, props_len)
+        mem.put_le32(p, offset + 12, body_len)
+        mem.put_le64(p, offset + 16, queues_len >> 2)
+        mem.copy(p, offset + RECORD_HEADER_SIZE, route, route_at, route_len)
+        mem.copy(p, offset + RECORD_HEADER_SIZE + route_len, props, props_at, props_len)
+        if queues_len:
+            mem.copy(p, offset + ids_at, queues, 0, queues_len)
+        self.advance(size)
+        return offset
