@@ -17,6 +17,9 @@ from types import ModuleType
 
 KERNELS: tuple[str, ...] = (
     "posthouse.journal.block",
+    "posthouse.broker.index",
+    "posthouse.broker.dispatch",
+    "posthouse.broker.routing",
 )
 
 

@@ -1,0 +1,176 @@
+"""The index of a queue: which records are ready, in which order, in 16 bytes each.
+
+An entry is four words: block id, offset of the record in the block, size of the record, flags. Entries not yet
+delivered stand in a ring in publish order; the entry with sequence number ``s`` is at slot ``s & mask``.
+Entries that were delivered and came back stand in a second, sorted array with their sequence numbers: every one of them is
+older than the ring's head, so "lowest sequence first" is the original order (RabbitMQ: a requeued message goes
+back to its original position).
+
+Kernel: compiled with ``index.pxd``. It knows nothing of blocks but their numbers; whoever pushes an
+entry holds a reference to its block for it.
+"""
+
+from __future__ import annotations
+
+from posthouse.core import mem
+
+ENTRY_REDELIVERED = 1
+ENTRY_PERSISTENT = 2
+
+RING_MIN = 16
+SHRINK_AT = 65535
+
+
+class QueueIndex:
+    """Ready entries of one queue.
+
+    Invariants: ``head <= tail``; sequence numbers in `returned` rise strictly and are below ``head``.
+
+    `pop` leaves the entry taken in the fields ``block``, ``offset``, ``size``, ``flags`` and ``sequence``.
+    """
+
+    def __init__(self) -> None:
+        self.ring = bytearray(RING_MIN * 16)
+        self.w = mem.words(self.ring)
+        self.mask = RING_MIN - 1
+        self.head = 0
+        self.tail = 0
+        self.returned = bytearray(0)
+        self.r = mem.words(self.returned)
+        self.rb = mem.address(self.returned)
+        self.r_start = 0
+        self.r_end = 0
+        self.bytes_ready = 0
+        self.block = 0
+        self.offset = 0
+        self.size = 0
+        self.flags = 0
+        self.sequence = 0
+
+    def ready(self) -> int:
+        """How many entries are ready."""
+        return self.tail - self.head + self.r_end - self.r_start
+
+    def push(self, block: int, offset: int, size: int, flags: int) -> None:
+        """Append an entry at the tail."""
+        if self.tail - self.head > self.mask:
+            self.resize((self.mask + 1) * 2)
+        w = self.w
+        i = (self.tail & self.mask) * 4
+        w[i] = block
+        w[i + 1] = offset
+        w[i + 2] = size
+        w[i + 3] = flags
+        self.tail += 1
+        self.bytes_ready += size
+
+    def resize(self, slots: int) -> None:
+        """Move the ring into one of ``slots`` slots, a power of two."""
+        old = self.w
+        old_mask = self.mask
+        ring = bytearray(slots * 16)
+        w = mem.words(ring)
+        mask = slots - 1
+        s = self.head
+        while s < self.tail:
+            i = (s & old_mask) * 4
+            j = (s & mask) * 4
+            w[j] = old[i]
+            w[j + 1] = old[i + 1]
+            w[j + 2] = old[i + 2]
+            w[j + 3] = old[i + 3]
+            s += 1
+        self.w = w
+        self.ring = ring
+        self.mask = mask
+
+    def pop(self) -> bool:
+        """Take the oldest ready entry into the cursor fields; False when there is none."""
+        if self.r_end > self.r_start:
+            r = self.r
+            i = self.r_start * 6
+            self.sequence = r[i] | (_wide(r[i + 1]) << 32)
+            self.block = r[i + 2]
+            self.offset = r[i + 3]
+            self.size = r[i + 4]
+            self.flags = r[i + 5]
+            self.r_start += 1
+            if self.r_start == self.r_end:
+                self.r_start = 0
+                self.r_end = 0
+        elif self.tail > self.head:
+            w = self.w
+            i = (self.head & self.mask) * 4
+            self.sequence = self.head
+            self.block = w[i]
+            self.offset = w[i + 1]
+            self.size = w[i + 2]
+            self.flags = w[i + 3]
+            self.head += 1
+            if self.head == self.tail and self.mask >= SHRINK_AT:
+                self.resize(RING_MIN)
+        else:
+            return False
+        self.bytes_ready -= self.size
+        return True
+
+    def give_back(self, sequence: int, block: int, offset: int, size: int, flags: int) -> None:
+        """Put a popped entry back to its position. O(1) at either end of the returned ones, O(n) between."""
+        if self.r_end * 24 == len(self.returned):
+            self.make_room()
+        r = self.r
+        at = self.r_end
+        while at > self.r_start:
+            i = (at - 1) * 6
+            if (r[i] | (_wide(r[i + 1]) << 32)) < sequence:
+                break
+            at -= 1
+        if at == self.r_start and at > 0:
+            self.r_start -= 1
+            at -= 1
+        else:
+            mem.copy(self.rb, (at + 1) * 24, self.rb, at * 24, (self.r_end - at) * 24)
+            self.r_end += 1
+        i = at * 6
+        r[i] = sequence & 4294967295
+        r[i + 1] = sequence >> 32
+        r[i + 2] = block
+        r[i + 3] = offset
+        r[i + 4] = size
+        r[i + 5] = flags
+        self.bytes_ready += size
+
+    def make_room(self) -> None:
+        """Grow the returned array, leaving free slots at both ends: entries come back to either."""
+        count = self.r_end - self.r_start
+        slots = count * 2 + 16
+        fresh = bytearray(slots * 24)
+        start = (slots - count) // 2
+        target = mem.address(fresh)
+        source = mem.address(self.returned)
+        mem.copy(target, start * 24, source, self.r_start * 24, count * 24)
+        self.returned = fresh
+        self.r = mem.words(fresh)
+        self.rb = target
+        self.r_start = start
+        self.r_end = start + count
+
+    def entries(self) -> list[tuple[int, int, int, int, int]]:
+        """All ready entries in order as (sequence, block, offset, size, flags): for recovery and tests."""
+        found = []
+        r = self.r
+        for k in range(self.r_start, self.r_end):
+            i = k * 6
+            found.append((r[i] | (_wide(r[i + 1]) << 32), r[i + 2], r[i + 3], r[i + 4], r[i + 5]))
+        w = self.w
+        s = self.head
+        while s < self.tail:
+            i = (s & self.mask) * 4
+            found.append((s, w[i], w[i + 1], w[i + 2], w[i + 3]))
+            s += 1
+        return found
+
+
+def _wide(word: int) -> int:
+    """A word as a 64-bit number, so that shifting it does not lose bits when compiled."""
+    return word

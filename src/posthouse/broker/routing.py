@@ -1,0 +1,76 @@
+"""Routes: from the bytes of exchange and routing key to the queues, without running Python per message.
+
+`RouteTable` is a probing hash table over the two short strings exactly as `basic.publish` carries them. A miss asks
+the virtual host's router (Python); any topology change starts a new, empty table. Kernel: compiled with ``routing.pxd``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from posthouse.broker.dispatch import QueueCore
+from posthouse.core import mem
+
+SLOTS = 8192
+PROBES = 16
+
+
+class Route:
+    """Where messages with one exchange and routing key go.
+
+    Attributes:
+        blob: the two short strings, ``len exchange len key``.
+        queues: the queues, each once.
+        durable_ids: ids of the durable queues, u32 little-endian each; empty when none is durable.
+        exchange: the exchange's name; the permission to write to it is checked by the channel.
+        plain: messages may take the fast road: the exchange exists, takes publishes, and looks at the key only.
+    """
+
+    def __init__(
+        self, blob: bytes, queues: list[QueueCore], durable_ids: bytes, exchange: str, plain: bool
+    ) -> None:
+        self.blob = blob
+        self.queues = queues
+        self.durable_ids = durable_ids
+        self.exchange = exchange
+        self.plain = plain
+        self.hash = 0
+
+
+class RouteTable:
+    """Routes by their bytes: open addressing, `PROBES` probes, the last one is overwritten when all are taken.
+
+    ``resolve(blob)`` makes the route on a miss. It holds at most `SLOTS` routes.
+    """
+
+    def __init__(self, resolve: Callable[[bytes], Route]) -> None:
+        self.resolve = resolve
+        self.slots: list[Route | None] = [None] * SLOTS
+        self.generation = 0
+
+    def clear(self) -> None:
+        """Forget all routes: the topology changed."""
+        self.slots = [None] * SLOTS
+        self.generation += 1
+
+    def find(self, p: bytes | bytearray, at: int, size: int) -> Route:
+        """The route for ``size`` bytes at ``p[at]``."""
+        h = mem.hash_bytes(p, at, size)
+        slots = self.slots
+        i = h % SLOTS
+        for _ in range(PROBES):
+            x = slots[i]
+            if x is None:
+                break
+            route = x
+            if route.hash == h and len(route.blob) == size:
+                b = route.blob
+                q = b
+                if mem.equal(q, 0, p, at, size):
+                    return route
+            i = (i + 1) % SLOTS
+        route = self.resolve(mem.take(p, at, size))
+        route.hash = h
+        if slots is self.slots:
+            slots[i] = route
+        return route
