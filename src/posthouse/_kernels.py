@@ -20,6 +20,8 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.index",
     "posthouse.broker.dispatch",
     "posthouse.broker.routing",
+    "posthouse.protocols.amqp091.unacked",
+    "posthouse.protocols.amqp091.engine",
 )
 
 

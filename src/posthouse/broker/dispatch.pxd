@@ -13,6 +13,7 @@ cdef class Consumer:
     cdef readonly long long priority
 
     cpdef Py_ssize_t take(self, Py_ssize_t limit) except -1
+    cpdef cancelled(self)
 
 cdef class Dispatcher:
     cdef readonly BlockTable blocks
@@ -24,6 +25,7 @@ cdef class Dispatcher:
     cdef readonly list dirty
     cdef readonly list acked
     cdef public list touched
+    cdef readonly set waiters
 
     @cython.locals(queue=QueueCore)
     cpdef void mark(self, QueueCore queue)

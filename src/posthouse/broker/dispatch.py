@@ -33,6 +33,10 @@ class Consumer:
         """Pop and deliver up to ``limit`` messages of the queue; returns how many (0: no credit now)."""
         raise AssertionError("Consumer.take is overridden by every protocol")
 
+    def cancelled(self) -> None:
+        """The queue is gone: tell the client. Called after the consumer left the queue's list."""
+        raise AssertionError("Consumer.cancelled is overridden by every protocol")
+
 
 class Dispatcher:
     """The tick's marks, shared by everything on one node.
@@ -44,6 +48,8 @@ class Dispatcher:
         next_commit: number of the commit that what is appended now will belong to.
         must_commit: somebody waits for that commit.
         dirty: queues to pump.
+        touched: connections with output to flush.
+        waiters: connections that wait for a commit (confirms, held replies).
         alarm: publishers are blocked (memory or disk alarm).
     """
 
@@ -57,6 +63,7 @@ class Dispatcher:
         self.dirty: list[QueueCore] = []
         self.acked: list[QueueCore] = []
         self.touched: list[object] = []
+        self.waiters: set[object] = set()
 
     def mark(self, queue: QueueCore) -> None:
         """Have ``queue`` pumped at the end of the batch."""

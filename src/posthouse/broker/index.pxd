@@ -7,7 +7,7 @@ import cython
 cdef uint32_t ENTRY_REDELIVERED, ENTRY_PERSISTENT
 cdef uint64_t RING_MIN, SHRINK_AT
 
-cdef inline uint64_t _wide(uint64_t word) noexcept
+cdef uint64_t _wide(uint64_t word) noexcept
 
 @cython.final
 cdef class QueueIndex:

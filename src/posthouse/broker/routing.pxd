@@ -16,6 +16,13 @@ cdef class Route:
     cdef readonly object exchange
     cdef readonly bint plain
     cdef uint32_t hash
+    cdef readonly Py_ssize_t blob_len
+    cdef readonly Py_ssize_t queue_count
+    cdef readonly Py_ssize_t ids_len
+    cdef const unsigned char *b
+    cdef const unsigned char *ids
+
+    cdef bint matches(self, const unsigned char *p, Py_ssize_t at) noexcept
 
 @cython.final
 cdef class RouteTable:
@@ -24,5 +31,5 @@ cdef class RouteTable:
     cdef readonly Py_ssize_t generation
 
     cpdef clear(self)
-    @cython.locals(h=uint32_t, slots=list, i=Py_ssize_t, _=int, route=Route, b=bytes, q="const unsigned char *")
+    @cython.locals(h=uint32_t, slots=list, i=Py_ssize_t, _=int, route=Route)
     cdef Route find(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t size)

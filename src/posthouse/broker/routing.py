@@ -35,6 +35,15 @@ class Route:
         self.exchange = exchange
         self.plain = plain
         self.hash = 0
+        self.blob_len = len(blob)
+        self.queue_count = len(queues)
+        self.ids_len = len(durable_ids)
+        self.b = blob
+        self.ids = durable_ids
+
+    def matches(self, p: bytes | bytearray, at: int) -> bool:
+        """Whether ``p[at]`` starts with this route's bytes; the caller has compared the lengths."""
+        return mem.equal(self.b, 0, p, at, self.blob_len)
 
 
 class RouteTable:
@@ -63,11 +72,8 @@ class RouteTable:
             if x is None:
                 break
             route = x
-            if route.hash == h and len(route.blob) == size:
-                b = route.blob
-                q = b
-                if mem.equal(q, 0, p, at, size):
-                    return route
+            if route.hash == h and route.blob_len == size and route.matches(p, at):
+                return route
             i = (i + 1) % SLOTS
         route = self.resolve(mem.take(p, at, size))
         route.hash = h

@@ -19,7 +19,7 @@ cdef class Unacked:
     cpdef void add(self, uint64_t tag, uint32_t block, uint32_t offset, uint32_t size, uint32_t flags, uint64_t sequence, uint32_t subscriber)
     @cython.locals(span=int64_t, slots=int64_t, fresh=bytearray, q="unsigned char *", p="unsigned char *", n=int64_t, i=int64_t, at=int64_t)
     cdef void make_room(self)
-    @cython.locals(p="unsigned char *", low=int64_t, high=int64_t, lowest=uint64_t, guess=int64_t, middle=int64_t, at=int64_t)
+    @cython.locals(p="unsigned char *", low=int64_t, high=int64_t, lowest=uint64_t, distance=uint64_t, middle=int64_t, at=int64_t)
     cpdef int64_t find(self, uint64_t tag) noexcept
     @cython.locals(p="unsigned char *")
     cpdef void clear(self, int64_t at)

@@ -84,9 +84,9 @@ class Unacked:
         lowest = mem.le64(p, (low & self.mask) * SLOT)
         if tag < lowest:
             return -1
-        guess = low + (tag - lowest)
-        if guess < high:
-            high = guess
+        distance = tag - lowest
+        if distance < high - low:
+            high = low + distance
         if mem.le64(p, (high & self.mask) * SLOT) == tag:
             low = high
         while low < high:

@@ -1,0 +1,139 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from posthouse.broker.dispatch cimport Consumer, Dispatcher, QueueCore
+from posthouse.broker.index cimport QueueIndex
+from posthouse.broker.routing cimport Route, RouteTable
+from posthouse.core cimport mem
+from posthouse.journal.block cimport Block, LogBuffer
+from posthouse.protocols.amqp091.unacked cimport Unacked
+
+import cython
+
+cdef uint32_t BASIC_PUBLISH, BASIC_ACK, BASIC_DELIVER, BASIC_CLASS
+cdef unsigned char FRAME_END
+cdef Py_ssize_t FAST_BODY_MAX, PROPS_MAX, OUT_MIN, OUT_KEEP
+cdef uint32_t PROPS_CHECKED
+
+cdef class AmqpConsumer(Consumer):
+    cdef readonly ChannelCore channel
+    cdef readonly ConnectionCore connection
+    cdef readonly object tag
+    cdef readonly bytes prefix
+    cdef Py_ssize_t prefix_len
+    cdef readonly bint no_ack
+    cdef public Py_ssize_t limit
+    cdef readonly Py_ssize_t unacked
+    cdef public uint32_t number
+    cdef public bint exclusive
+
+    @cython.locals(connection=ConnectionCore, channel=ChannelCore, index=QueueIndex, n=Py_ssize_t)
+    cpdef Py_ssize_t take(self, Py_ssize_t limit) except -1
+    cpdef cancelled(self)
+
+cdef class ChannelCore:
+    cdef readonly ConnectionCore connection
+    cdef readonly uint32_t number
+    cdef readonly Unacked unacked
+    cdef public list subscribers
+    cdef public uint64_t delivery_tag
+    cdef public Py_ssize_t limit
+    cdef public bint is_slow
+    cdef public bint is_stopped
+    cdef public bint is_transactional
+    cdef public bint confirm
+    cdef public uint64_t published
+    cdef public uint64_t confirmed
+    cdef public bint is_confirming
+    cdef public bint has_persistent
+    cdef public object waiting
+    cdef uint64_t last_commit
+    cdef public set write_ok
+    cdef public object last_ok
+    cdef Py_ssize_t routes_seen
+    cdef Route last_route
+
+    cpdef on_cancelled(self, AmqpConsumer consumer)
+    @cython.locals(unacked=Unacked, at=int64_t, p="unsigned char *")
+    cpdef bint acknowledge(self, uint64_t tag, bint multiple) except -1
+    @cython.locals(p="unsigned char *", consumer=AmqpConsumer, queue=QueueCore)
+    cpdef settle(self, int64_t at)
+    @cython.locals(p="unsigned char *", consumer=AmqpConsumer, queue=QueueCore)
+    cdef requeue(self, int64_t at)
+    @cython.locals(unacked=Unacked, at=int64_t, p="unsigned char *")
+    cpdef bint reject(self, uint64_t tag, bint multiple, bint requeue) except -1
+    cpdef requeue_all(self)
+    @cython.locals(consumer=AmqpConsumer, queue=QueueCore)
+    cpdef mark_queues(self)
+
+cdef class ConnectionCore:
+    cdef readonly Dispatcher dispatcher
+    cdef public RouteTable routes
+    cdef public dict channels
+    cdef public ChannelCore current
+    cdef readonly list confirming
+    cdef readonly bytearray out
+    cdef unsigned char *o
+    cdef Py_ssize_t out_cap
+    cdef readonly Py_ssize_t on
+    cdef readonly Py_ssize_t oo
+    cdef public Py_ssize_t out_high
+    cdef public Py_ssize_t queue_high
+    cdef public Py_ssize_t transport_bytes
+    cdef readonly object barriers
+    cdef readonly uint64_t sent_total
+    cdef public Py_ssize_t frame_max
+    cdef public Py_ssize_t body_max
+    cdef public uint64_t message_max
+    cdef public bint is_open
+    cdef public bint stopped
+    cdef public bint throttled
+    cdef public bint is_touched
+    cdef public bint has_published
+    cdef public bint seen_bytes
+    cdef bytearray props
+    cdef unsigned char *props_p
+    cdef Py_ssize_t props_len
+    cdef bint props_persistent
+    cdef readonly uint64_t deliveries
+    cdef readonly uint64_t publishes
+
+    @cython.locals(pending=Py_ssize_t, cap=Py_ssize_t, fresh=bytearray, q="unsigned char *")
+    cdef void room(self, Py_ssize_t size)
+    @cython.locals(n=Py_ssize_t, p="const unsigned char *")
+    cpdef put(self, bytes data)
+    cpdef touch(self)
+    cpdef barrier(self)
+    cpdef Py_ssize_t sendable(self)
+    cpdef sent(self, Py_ssize_t size)
+    @cython.locals(channel=ChannelCore)
+    cpdef release_throttle(self)
+    @cython.locals(channel=ChannelCore, tag=uint64_t, more=bint)
+    cpdef bint committed(self, uint64_t number) except -1
+    @cython.locals(o="unsigned char *", at=Py_ssize_t)
+    cpdef send_confirm(self, ChannelCore channel, uint64_t tag)
+    @cython.locals(channel=ChannelCore, block=Block, r="unsigned char *", route_len=Py_ssize_t, n=Py_ssize_t, props_len=Py_ssize_t, left=Py_ssize_t, o="unsigned char *", at=Py_ssize_t, b=bytes, p="const unsigned char *")
+    cdef deliver(self, AmqpConsumer consumer, uint32_t block_id, uint32_t offset, uint32_t flags)
+    @cython.locals(o="unsigned char *", at=Py_ssize_t, source=Py_ssize_t, part=Py_ssize_t)
+    cdef void put_content(self, uint32_t number, const unsigned char *r, Py_ssize_t at_props, Py_ssize_t props_len, Py_ssize_t left)
+    @cython.locals(block=Block, r="unsigned char *", left=Py_ssize_t, props_len=Py_ssize_t)
+    cpdef put_message(self, uint32_t number, bytes method, uint32_t block_id, uint32_t offset)
+    cpdef on_frame(self, int kind, int number, bytes payload)
+    cpdef on_bad_frame(self, int kind, int number, Py_ssize_t size, int end)
+    cpdef on_congested(self, QueueCore queue)
+    @cython.locals(p="unsigned char *", at=Py_ssize_t, capacity=Py_ssize_t, n=Py_ssize_t, number=uint32_t, channel=ChannelCore, method=uint32_t, used=Py_ssize_t)
+    cpdef Py_ssize_t parse(self, bytearray data, Py_ssize_t size) except -1
+    @cython.locals(dispatcher=Dispatcher, channel=ChannelCore)
+    cpdef finish_batch(self)
+    @cython.locals(n=Py_ssize_t, route_at=Py_ssize_t, route_len=Py_ssize_t, header=Py_ssize_t, end=Py_ssize_t, props_at=Py_ssize_t, props_len=Py_ssize_t, route=Route, routes=RouteTable, bits=int, persistent=bint)
+    cdef Py_ssize_t publish(self, ChannelCore channel, unsigned char *p, Py_ssize_t at, Py_ssize_t size) except -2
+    cpdef count_publish(self, ChannelCore channel)
+    @cython.locals(n=Py_ssize_t, left=uint64_t, at=Py_ssize_t)
+    cdef Py_ssize_t find_end(self, uint32_t number, const unsigned char *p, Py_ssize_t header, Py_ssize_t size) noexcept
+    @cython.locals(flags=uint32_t, end=Py_ssize_t, persistent=bint, o=Py_ssize_t, bit=uint32_t)
+    cdef bint check_props(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t size) noexcept
+    @cython.locals(dispatcher=Dispatcher, log=LogBuffer, ids_len=Py_ssize_t, flags=uint32_t, left=Py_ssize_t, offset=Py_ssize_t, block=Block, q="unsigned char *", target=Py_ssize_t, source=Py_ssize_t, n=Py_ssize_t)
+    cdef lay(self, ChannelCore channel, Route route, bint persistent, const unsigned char *p, Py_ssize_t route_at, Py_ssize_t route_len, Py_ssize_t props_at, Py_ssize_t props_len, Py_ssize_t header)
+    @cython.locals(size=uint32_t, dispatcher=Dispatcher, i=Py_ssize_t, queue=QueueCore)
+    cdef push(self, list queues, Py_ssize_t count, Block block, Py_ssize_t offset, uint32_t flags)
+    @cython.locals(dispatcher=Dispatcher, log=LogBuffer, flags=uint32_t, ids=bytes, offset=Py_ssize_t)
+    cpdef enqueue(self, ChannelCore channel, list queues, bytes durable_ids, bint persistent, bytes route, bytes props, bytes body)

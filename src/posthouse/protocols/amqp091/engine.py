@@ -1,0 +1,756 @@
+"""The per-message road of an AMQP 0-9-1 connection: publishes in, deliveries and confirms out.
+
+`ConnectionCore.parse` walks the received bytes. A complete ``basic.publish`` with its content, on an open channel, to a
+known exchange, is laid into a log block and pushed onto its queues right here; ``basic.ack`` is settled here; every
+other frame goes to `ConnectionCore.on_frame`, which `posthouse.protocols.amqp091.session.Session` implements in Python. What is
+unusual in a publish (unknown exchange, missing permission, mandatory without a queue, a property that needs
+checking, pieces that come interleaved) takes the same cold road, so the rules stand in one place only.
+
+Kernel: compiled with ``engine.pxd``. AMQP 0-9-1 §2.3.5 (frames), §1.8 (basic).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
+from posthouse.broker.index import ENTRY_PERSISTENT, ENTRY_REDELIVERED
+from posthouse.broker.routing import Route, RouteTable
+from posthouse.core import mem
+from posthouse.journal.block import FLAG_PERSISTENT, Block, LogBuffer
+from posthouse.protocols.amqp091.unacked import Unacked
+
+BASIC_PUBLISH = 60 << 16 | 40
+BASIC_ACK = 60 << 16 | 80
+BASIC_DELIVER = 60 << 16 | 60
+BASIC_CLASS = 60 << 16
+FRAME_END = 206
+# Whole messages above this size are assembled piece by piece: the shared receive buffer must hold one.
+FAST_BODY_MAX = 131072
+PROPS_MAX = 512
+# headers, reply-to, expiration, user-id, and the continuation bit: what the broker itself must look at.
+PROPS_CHECKED = 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003
+OUT_MIN = 1024
+OUT_KEEP = 65536
+
+
+class AmqpConsumer(Consumer):
+    """A ``basic.consume``, or the taker of ``basic.get`` deliveries for one queue of a channel.
+
+    Attributes:
+        prefix: the deliver frame up to the delivery tag; its size field is filled per delivery.
+        number: index in the channel's `subscribers`.
+        limit: prefetch count of this consumer, 0 for none.
+        unacked: its outstanding deliveries.
+    """
+
+    def __init__(
+        self,
+        queue: QueueCore,
+        priority: int,
+        channel: ChannelCore,
+        tag: str,
+        prefix: bytes,
+        no_ack: bool,
+        limit: int,
+    ) -> None:
+        self.queue = queue
+        self.priority = priority
+        self.channel = channel
+        self.connection = channel.connection
+        self.tag = tag
+        self.prefix = prefix
+        self.prefix_len = len(prefix)
+        self.no_ack = no_ack
+        self.limit = limit
+        self.unacked = 0
+        self.number = 0
+        self.exclusive = False
+
+    def take(self, limit: int) -> int:
+        """Deliver up to ``limit`` messages, within the prefetch limits and the output's high-water mark."""
+        connection = self.connection
+        channel = self.channel
+        index = self.queue.index
+        n = 0
+        while n < limit:
+            if connection.on - connection.oo + connection.transport_bytes > connection.out_high:
+                connection.throttled = True
+                break
+            if channel.is_stopped or connection.stopped:
+                break
+            if not self.no_ack:
+                if self.limit and self.unacked >= self.limit:
+                    break
+                if channel.limit and channel.unacked.count >= channel.limit:
+                    break
+            if not index.pop():
+                break
+            connection.deliver(self, index.block, index.offset, index.flags)
+            if self.no_ack:
+                self.queue.settle(index.sequence, index.block, index.offset, index.flags)
+            else:
+                channel.unacked.add(
+                    channel.delivery_tag,
+                    index.block,
+                    index.offset,
+                    index.size,
+                    index.flags,
+                    index.sequence,
+                    self.number,
+                )
+                self.unacked += 1
+                self.queue.unacked += 1
+            n += 1
+        if n:
+            connection.touch()
+        return n
+
+
+    def cancelled(self) -> None:
+        """The queue is gone: the channel tells the client if it understands ``basic.cancel``."""
+        self.channel.on_cancelled(self)
+
+
+class ChannelCore:
+    """The hot half of a channel.
+
+    Attributes:
+        is_slow: publishes take the cold road (transaction, content being assembled, channel closing).
+        is_stopped: nothing is delivered (channel closing, or ``channel.flow`` off).
+        published, confirmed: publish sequence numbers given, and answered.
+        waiting: (commit number, sequence number) pairs that confirms wait for, rising in both.
+        write_ok: names of exchanges whose write permission was checked.
+        limit: prefetch of the whole channel (``basic.qos`` with global), 0 for none.
+    """
+
+    def __init__(self, connection: ConnectionCore, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.unacked = Unacked()
+        self.subscribers: list[AmqpConsumer | None] = []
+        self.delivery_tag = 0
+        self.limit = 0
+        self.is_slow = False
+        self.is_stopped = False
+        self.is_transactional = False
+        self.confirm = False
+        self.published = 0
+        self.confirmed = 0
+        self.is_confirming = False
+        self.has_persistent = False
+        self.waiting: deque[tuple[int, int]] = deque()
+        self.last_commit = 0
+        self.write_ok: set[str] = set()
+        self.last_ok: object = None
+        self.routes_seen = -1
+        self.last_route: Route | None = None
+
+    def on_cancelled(self, consumer: AmqpConsumer) -> None:
+        """The broker cancelled ``consumer``; implemented by the channel."""
+        raise AssertionError("on_cancelled is overridden by the channel")
+
+    def acknowledge(self, tag: int, multiple: bool) -> bool:
+        """Settle one outstanding delivery or all up to ``tag`` (0: all); False if the tag is unknown."""
+        unacked = self.unacked
+        if multiple and tag == 0:
+            while unacked.count:
+                self.settle(unacked.front())
+            return True
+        at = unacked.find(tag)
+        if at < 0:
+            return False
+        if multiple:
+            p = unacked.p
+            while unacked.count:
+                at = unacked.front()
+                if mem.le64(p, at) > tag:
+                    break
+                self.settle(at)
+        else:
+            self.settle(at)
+        return True
+
+    def settle(self, at: int) -> None:
+        """Settle the delivery in the slot at byte offset ``at``."""
+        p = self.unacked.p
+        x = self.subscribers[mem.le32(p, at + 32)]
+        consumer = x
+        queue = consumer.queue
+        consumer.unacked -= 1
+        queue.unacked -= 1
+        queue.acknowledged += 1
+        queue.settle(
+            mem.le64(p, at + 24), mem.le32(p, at + 8), mem.le32(p, at + 12), mem.le32(p, at + 20)
+        )
+        self.unacked.clear(at)
+        if self.limit:
+            self.mark_queues()
+        elif not queue.dirty and not queue.deleted:
+            queue.dispatcher.mark(queue)
+
+    def requeue(self, at: int) -> None:
+        """Give the delivery in the slot at byte offset ``at`` back to its queue."""
+        p = self.unacked.p
+        x = self.subscribers[mem.le32(p, at + 32)]
+        consumer = x
+        queue = consumer.queue
+        consumer.unacked -= 1
+        queue.unacked -= 1
+        queue.requeue(
+            mem.le64(p, at + 24),
+            mem.le32(p, at + 8),
+            mem.le32(p, at + 12),
+            mem.le32(p, at + 16),
+            mem.le32(p, at + 20),
+        )
+        self.unacked.clear(at)
+        if self.limit:
+            self.mark_queues()
+
+    def reject(self, tag: int, multiple: bool, requeue: bool) -> bool:
+        """``basic.reject`` and ``basic.nack``: as `acknowledge`, giving back when ``requeue``."""
+        if not requeue:
+            return self.acknowledge(tag, multiple)
+        unacked = self.unacked
+        if multiple and tag == 0:
+            self.requeue_all()
+            return True
+        at = unacked.find(tag)
+        if at < 0:
+            return False
+        if multiple:
+            p = unacked.p
+            while unacked.count:
+                at = unacked.front()
+                if mem.le64(p, at) > tag:
+                    break
+                self.requeue(at)
+        else:
+            self.requeue(at)
+        return True
+
+    def requeue_all(self) -> None:
+        """Give back everything outstanding."""
+        while self.unacked.count:
+            self.requeue(self.unacked.front())
+
+    def mark_queues(self) -> None:
+        """Have the queues of all consumers pumped: the channel can take more."""
+        for x in self.subscribers:
+            if x is not None:
+                consumer = x
+                queue = consumer.queue
+                if not queue.dirty and not queue.deleted:
+                    queue.dispatcher.mark(queue)
+
+
+class ConnectionCore:
+    """The hot half of a connection: parsing, output buffer, confirms.
+
+    Output goes to ``out[oo:on]``; the owner sends it and reports with `sent`. Bytes behind a *barrier* leave only
+    when the commit it names is done (`committed`).
+
+    Attributes:
+        frame_max: largest payload accepted (negotiated frame-max less 8).
+        body_max: largest payload of a body frame sent.
+        stopped: nothing more is parsed (the connection is closing).
+        throttled: deliveries stopped at the high-water mark; `sent` resumes them below half of it.
+        transport_bytes: bytes that wait in a transport behind this buffer (TLS).
+        seen_bytes: octets arrived since the heartbeat timer looked last.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.routes: RouteTable | None = None
+        self.channels: dict[int, ChannelCore] = {}
+        self.current: ChannelCore | None = None
+        self.confirming: list[ChannelCore] = []
+        self.out = bytearray(OUT_MIN)
+        self.o = mem.address(self.out)
+        self.out_cap = OUT_MIN
+        self.on = 0
+        self.oo = 0
+        self.out_high = 1 << 20
+        self.queue_high = 32 << 20
+        self.transport_bytes = 0
+        self.barriers: deque[tuple[int, int]] = deque()
+        self.sent_total = 0
+        self.frame_max = 4096
+        self.body_max = 131064
+        self.message_max = 134217728
+        self.is_open = False
+        self.stopped = False
+        self.throttled = False
+        self.is_touched = False
+        self.has_published = False
+        self.seen_bytes = False
+        self.props = bytearray(PROPS_MAX)
+        self.props_p = mem.address(self.props)
+        self.props_len = -1
+        self.props_persistent = False
+        self.deliveries = 0
+        self.publishes = 0
+
+    # --- output ---------------------------------------------------------------------------------
+
+    def room(self, size: int) -> None:
+        """Make room for ``size`` bytes at ``out[on]``."""
+        if self.on + size <= self.out_cap:
+            return
+        pending = self.on - self.oo
+        if self.oo and pending + size <= self.out_cap:
+            mem.copy(self.o, 0, self.o, self.oo, pending)
+        else:
+            cap = self.out_cap
+            while cap < pending + size:
+                cap = cap * 2
+            fresh = bytearray(cap)
+            q = mem.address(fresh)
+            mem.copy(q, 0, self.o, self.oo, pending)
+            self.out = fresh
+            self.o = q
+            self.out_cap = cap
+        self.sent_total += self.oo
+        self.oo = 0
+        self.on = pending
+
+    def put(self, data: bytes) -> None:
+        """Append ``data`` to the output."""
+        n = len(data)
+        p = data
+        self.room(n)
+        mem.copy(self.o, self.on, p, 0, n)
+        self.on += n
+        self.touch()
+
+    def touch(self) -> None:
+        """Have the owner flush this connection at the end of the batch."""
+        if not self.is_touched:
+            self.is_touched = True
+            self.dispatcher.touched.append(self)
+
+    def barrier(self) -> None:
+        """Hold back what is written from here on until the next commit is done."""
+        self.dispatcher.must_commit = True
+        self.dispatcher.waiters.add(self)
+        self.barriers.append((self.dispatcher.next_commit, self.sent_total + self.on))
+
+    def sendable(self) -> int:
+        """End of the bytes in `out` that may be sent now."""
+        if self.barriers:
+            return self.barriers[0][1] - self.sent_total
+        return self.on
+
+    def sent(self, size: int) -> None:
+        """``size`` bytes of ``out[oo:]`` are gone; go on delivering when the output is low again."""
+        self.oo += size
+        if self.oo == self.on:
+            self.sent_total += self.oo
+            self.oo = 0
+            self.on = 0
+            if self.out_cap > OUT_KEEP and not self.throttled:
+                self.out = bytearray(OUT_MIN)
+                self.o = mem.address(self.out)
+                self.out_cap = OUT_MIN
+        if self.throttled:
+            self.release_throttle()
+
+    def release_throttle(self) -> None:
+        """Mark the queues again if the output is below half of the high-water mark."""
+        if self.on - self.oo + self.transport_bytes < self.out_high // 2:
+            self.throttled = False
+            for channel in self.channels.values():
+                channel.mark_queues()
+
+    def committed(self, number: int) -> bool:
+        """Commit ``number`` and all before it are durable: confirms and held replies may go.
+
+        Returns whether the connection waits for later commits.
+        """
+        barriers = self.barriers
+        while barriers and barriers[0][0] <= number:
+            barriers.popleft()
+            self.touch()
+        more = len(barriers) > 0
+        for x in self.channels.values():
+            channel = x
+            tag = 0
+            waiting = channel.waiting
+            while waiting and waiting[0][0] <= number:
+                tag = waiting.popleft()[1]
+            if tag:
+                self.send_confirm(channel, tag)
+            if waiting:
+                more = True
+        return more
+
+    def send_confirm(self, channel: ChannelCore, tag: int) -> None:
+        """One ``basic.ack`` for all publishes up to ``tag``."""
+        self.room(21)
+        o = self.o
+        at = self.on
+        o[at] = 1
+        mem.st16(o, at + 1, channel.number)
+        mem.st32(o, at + 3, 13)
+        mem.st32(o, at + 7, BASIC_ACK)
+        mem.st64(o, at + 11, tag)
+        o[at + 19] = tag - channel.confirmed > 1
+        o[at + 20] = FRAME_END
+        self.on += 21
+        channel.confirmed = tag
+        self.touch()
+
+    def deliver(self, consumer: AmqpConsumer, block_id: int, offset: int, flags: int) -> None:
+        """Write one delivery (method, header, body frames) and count the delivery tag."""
+        channel = consumer.channel
+        channel.delivery_tag += 1
+        x = self.dispatcher.blocks.blocks[block_id]
+        block = x
+        r = block.p
+        route_len = mem.le16(r, offset + 6)
+        n = consumer.prefix_len
+        props_len = mem.le32(r, offset + 8)
+        left = mem.le32(r, offset + 12)
+        self.room(n + 10 + route_len + 20 + props_len + left + (left // self.body_max + 1) * 8)
+        o = self.o
+        at = self.on
+        b = consumer.prefix
+        p = b
+        mem.copy(o, at, p, 0, n)
+        mem.st32(o, at + 3, n + 2 + route_len)
+        at += n
+        mem.st64(o, at, channel.delivery_tag)
+        o[at + 8] = flags & ENTRY_REDELIVERED
+        mem.copy(o, at + 9, r, offset + 24, route_len)
+        at += 9 + route_len
+        o[at] = FRAME_END
+        self.on = at + 1
+        self.put_content(channel.number, r, offset + 24 + route_len, props_len, left)
+        self.deliveries += 1
+
+    def put_content(
+        self, number: int, r: bytearray, at_props: int, props_len: int, left: int
+    ) -> None:
+        """Write header and body frames; there is room. ``r[at_props]`` has properties, then ``left`` octets."""
+        o = self.o
+        at = self.on
+        o[at] = 2
+        mem.st16(o, at + 1, number)
+        mem.st32(o, at + 3, 12 + props_len)
+        mem.st32(o, at + 7, BASIC_CLASS)
+        mem.st64(o, at + 11, left)
+        mem.copy(o, at + 19, r, at_props, props_len)
+        at += 19 + props_len
+        o[at] = FRAME_END
+        at += 1
+        source = at_props + props_len
+        while left:
+            part = left
+            if part > self.body_max:
+                part = self.body_max
+            o[at] = 3
+            mem.st16(o, at + 1, number)
+            mem.st32(o, at + 3, part)
+            mem.copy(o, at + 7, r, source, part)
+            at += 8 + part
+            o[at - 1] = FRAME_END
+            source += part
+            left -= part
+        self.on = at
+
+    def put_message(self, number: int, method: bytes, block_id: int, offset: int) -> None:
+        """Write a complete method frame followed by the content of a record (``get-ok``, for one)."""
+        x = self.dispatcher.blocks.blocks[block_id]
+        block = x
+        r = block.p
+        left = mem.le32(r, offset + 12)
+        props_len = mem.le32(r, offset + 8)
+        self.put(method)
+        self.room(20 + props_len + left + (left // self.body_max + 1) * 8)
+        self.put_content(number, r, offset + 24 + mem.le16(r, offset + 6), props_len, left)
+
+    # --- input ----------------------------------------------------------------------------------
+
+    def on_frame(self, kind: int, number: int, payload: bytes) -> None:
+        """Any frame that is not handled here; implemented by the session."""
+        raise AssertionError("on_frame is overridden by the session")
+
+    def on_bad_frame(self, kind: int, number: int, size: int, end: int) -> None:
+        """A frame above the limit (``end`` is -1) or with a wrong end octet."""
+        raise AssertionError("on_bad_frame is overridden by the session")
+
+    def on_congested(self, queue: QueueCore) -> None:
+        """``queue`` passed the high-water mark by a publish of this connection."""
+        raise AssertionError("on_congested is overridden by the session")
+
+    def parse(self, data: bytearray, size: int) -> int:
+        """Handle the complete frames in ``data[:size]``; returns how many octets were used up.
+
+        ``data`` is the whole receive buffer: when it is full and nothing was used, a message of many frames is taken
+        piece by piece.
+        """
+        p = mem.address(data)
+        at = 0
+        capacity = len(data)
+        self.seen_bytes = True
+        while size - at >= 7 and not self.stopped:
+            n = mem.ld32(p, at + 3)
+            if n > self.frame_max:
+                self.on_bad_frame(p[at], mem.ld16(p, at + 1), n, -1)
+                break
+            if size - at < n + 8:
+                break
+            number = mem.ld16(p, at + 1)
+            if p[at + 7 + n] != FRAME_END:
+                self.on_bad_frame(p[at], number, n, p[at + 7 + n])
+                break
+            if p[at] == 1 and n >= 7 and number and self.is_open:
+                channel = self.current
+                if channel is None or channel.number != number:
+                    channel = self.channels.get(number)
+                    self.current = channel
+                if channel is not None and not channel.is_slow:
+                    method = mem.ld32(p, at + 7)
+                    if method == BASIC_PUBLISH:
+                        used = self.publish(channel, p, at, size)
+                        if used > 0:
+                            at += used
+                            continue
+                        if used == 0 and not (at == 0 and size == capacity):
+                            break
+                    elif method == BASIC_ACK and n == 13:
+                        if channel.acknowledge(mem.ld64(p, at + 11), p[at + 19] & 1):
+                            at += 21
+                            continue
+            self.on_frame(p[at], number, mem.take(p, at + 7, n))
+            at += n + 8
+        self.finish_batch()
+        return at
+
+    def finish_batch(self) -> None:
+        """Answer, or note for later, the confirms of what this batch published."""
+        if not self.confirming:
+            return
+        dispatcher = self.dispatcher
+        for x in self.confirming:
+            channel = x
+            channel.is_confirming = False
+            if channel.published == channel.confirmed:
+                continue
+            if channel.has_persistent:
+                channel.has_persistent = False
+                channel.last_commit = dispatcher.next_commit
+                channel.waiting.append((channel.last_commit, channel.published))
+                dispatcher.must_commit = True
+                dispatcher.waiters.add(self)
+            elif channel.waiting:
+                channel.waiting.append((channel.last_commit, channel.published))
+            else:
+                self.send_confirm(channel, channel.published)
+        self.confirming.clear()
+
+    def publish(self, channel: ChannelCore, p: bytearray, at: int, size: int) -> int:
+        """Take a whole plain publish at ``p[at]``.
+
+        Returns the octets used, 0 when the message is not complete yet, -1 for the cold road.
+        """
+        n = mem.ld32(p, at + 3)
+        route_at = at + 13
+        route_len = n - 7
+        if route_len < 2 or p[route_at] + 2 > route_len:
+            return -1
+        if p[route_at] + p[route_at + 1 + p[route_at]] + 2 != route_len:
+            return -1
+        header = at + n + 8
+        end = self.find_end(channel.number, p, header, size)
+        if end <= 0:
+            return end
+        props_at = header + 19
+        props_len = mem.ld32(p, header + 3) - 12
+        if props_len != self.props_len or not mem.equal(self.props_p, 0, p, props_at, props_len):
+            if not self.check_props(p, props_at, props_len):
+                return -1
+        route = channel.last_route
+        routes = self.routes
+        if (
+            route is None
+            or channel.routes_seen != routes.generation
+            or route.blob_len != route_len
+            or not route.matches(p, route_at)
+        ):
+            route = routes.find(p, route_at, route_len)
+            channel.last_route = route
+            channel.routes_seen = routes.generation
+        if not route.plain:
+            return -1
+        if route.exchange is not channel.last_ok:
+            if route.exchange not in channel.write_ok:
+                return -1
+            channel.last_ok = route.exchange
+        bits = p[at + n + 6]
+        if bits and (bits != 1 or route.queue_count == 0):
+            return -1
+        self.count_publish(channel)
+        if route.queue_count:
+            persistent = self.props_persistent and route.ids_len > 0
+            self.lay(
+                channel, route, persistent, p, route_at, route_len, props_at, props_len, header
+            )
+        return end - at
+
+    def count_publish(self, channel: ChannelCore) -> None:
+        """Give the publish its sequence number if the channel confirms."""
+        self.publishes += 1
+        if channel.confirm:
+            channel.published += 1
+            if not channel.is_confirming:
+                channel.is_confirming = True
+                self.confirming.append(channel)
+
+    def find_end(self, number: int, p: bytearray, header: int, size: int) -> int:
+        """Where the content that starts with the header frame at ``p[header]`` ends.
+
+        0 if it is not complete yet; -1 if anything about it is not plain (the cold road finds out what).
+        """
+        if size - header < 7:
+            return 0
+        n = mem.ld32(p, header + 3)
+        if p[header] != 2 or mem.ld16(p, header + 1) != number or n < 14 or n > self.frame_max:
+            return -1
+        if size - header < n + 8:
+            return 0
+        if p[header + 7 + n] != FRAME_END or mem.ld32(p, header + 7) != BASIC_CLASS:
+            return -1
+        left = mem.ld64(p, header + 11)
+        if left > FAST_BODY_MAX or left > self.message_max:
+            return -1
+        at = header + n + 8
+        while left:
+            if size - at < 7:
+                return 0
+            n = mem.ld32(p, at + 3)
+            if p[at] != 3 or mem.ld16(p, at + 1) != number or n > left or n > self.frame_max:
+                return -1
+            if size - at < n + 8:
+                return 0
+            if p[at + 7 + n] != FRAME_END:
+                return -1
+            left -= n
+            at += n + 8
+        return at
+
+    def check_props(self, p: bytearray, at: int, size: int) -> bool:
+        """Whether the properties are well formed and need nothing from the broker; remembers them if so."""
+        flags = mem.ld16(p, at)
+        if flags & PROPS_CHECKED or size > PROPS_MAX:
+            return False
+        end = at + size
+        persistent = False
+        o = at + 2
+        bit = 0x8000
+        while bit > 2:
+            if flags & bit:
+                if o >= end:
+                    return False
+                if bit == 0x1000:
+                    persistent = p[o] == 2
+                    o += 1
+                elif bit == 0x0800:
+                    o += 1
+                elif bit == 0x0040:
+                    o += 8
+                else:
+                    o += 1 + p[o]
+            bit >>= 1
+        if o != end:
+            return False
+        mem.copy(self.props_p, 0, p, at, size)
+        self.props_len = size
+        self.props_persistent = persistent
+        return True
+
+    def lay(
+        self,
+        channel: ChannelCore,
+        route: Route,
+        persistent: bool,
+        p: bytearray,
+        route_at: int,
+        route_len: int,
+        props_at: int,
+        props_len: int,
+        header: int,
+    ) -> None:
+        """Lay the message of the checked frames into its log and push it onto the route's queues."""
+        dispatcher = self.dispatcher
+        log = dispatcher.transient
+        ids_len = 0
+        flags = 0
+        if persistent and dispatcher.durable is not None:
+            log = dispatcher.durable
+            ids_len = route.ids_len
+            flags = FLAG_PERSISTENT
+            channel.has_persistent = True
+            dispatcher.must_commit = True
+        left = mem.ld64(p, header + 11)
+        offset = log.open_record(
+            flags, p, route_at, route_len, p, props_at, props_len, left, route.ids, ids_len
+        )
+        block = log.current
+        q = block.p
+        target = offset + 24 + route_len + props_len
+        source = props_at + props_len + 8
+        while left:
+            n = mem.ld32(p, source - 4)
+            mem.copy(q, target, p, source, n)
+            target += n
+            source += n + 8
+            left -= n
+        self.push(route.queues, route.queue_count, block, offset, flags)
+
+    def push(
+        self, queues: list[QueueCore], count: int, block: Block, offset: int, flags: int
+    ) -> None:
+        """Push the record at ``offset`` of ``block`` onto the first ``count`` of ``queues``."""
+        size = mem.le32(block.p, offset)
+        dispatcher = self.dispatcher
+        block.refs += count
+        for i in range(count):
+            queue = queues[i]
+            if flags and queue.number:
+                queue.index.push(block.id, offset, size, ENTRY_PERSISTENT)
+            else:
+                queue.index.push(block.id, offset, size, 0)
+            queue.published += 1
+            if not queue.dirty:
+                queue.dirty = True
+                dispatcher.dirty.append(queue)
+            if queue.index.bytes_ready > self.queue_high and len(queue.consumers):
+                self.on_congested(queue)
+
+    def enqueue(
+        self,
+        channel: ChannelCore,
+        queues: list[QueueCore],
+        durable_ids: bytes,
+        persistent: bool,
+        route: bytes,
+        props: bytes,
+        body: bytes,
+    ) -> None:
+        """The cold road's end: lay a message built from whole parts and push it onto ``queues``."""
+        if not queues:
+            return
+        dispatcher = self.dispatcher
+        log = dispatcher.transient
+        flags = 0
+        ids = b""
+        if persistent and durable_ids and dispatcher.durable is not None:
+            log = dispatcher.durable
+            flags = FLAG_PERSISTENT
+            ids = durable_ids
+            channel.has_persistent = True
+            dispatcher.must_commit = True
+        offset = log.append_message(flags, route, props, body, ids)
+        self.push(queues, len(queues), log.current, offset, flags)
