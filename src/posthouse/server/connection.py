@@ -1,0 +1,134 @@
+"""A client's TCP connection: the socket on one side, a session without I/O on the other.
+
+Plain sockets are driven by readiness callbacks: one receive into the server's shared buffer, one parse, one tick,
+one send. Only what the session could not use yet (part of a frame) is kept per connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posthouse.protocols.amqp091.session import Session
+    from posthouse.server.listener import Listener
+
+
+class Connection:
+    """Joins a non-blocking socket to a `Session`.
+
+    Invariants: a reader is registered with the loop unless the connection is paused or closed; a writer is
+    registered exactly while ``_is_writing``.
+    """
+
+    __slots__ = (
+        "_fd",
+        "_is_closed",
+        "_is_paused",
+        "_is_writing",
+        "_listener",
+        "_sock",
+        "_tail",
+        "opened_at",
+        "session",
+    )
+
+    def __init__(self, listener: Listener, sock: socket.socket, session: Session, now: float) -> None:
+        self._listener = listener
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._tail = b""
+        self._is_closed = False
+        self._is_paused = False
+        self._is_writing = False
+        self.opened_at = now
+        self.session = session
+        session.transport = self
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._listener.loop.add_reader(self._fd, self._on_readable)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the socket is gone."""
+        return self._is_closed
+
+    def _on_readable(self) -> None:
+        listener = self._listener
+        data = listener.buffer
+        view = listener.view
+        kept = len(self._tail)
+        if kept:
+            data[:kept] = self._tail
+        try:
+            count = self._sock.recv_into(view[kept:])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            count = 0
+        if count == 0:
+            self.close()
+            listener.tick.settle()
+            return
+        size = kept + count
+        used = self.session.receive(data, size)
+        self._tail = bytes(view[used:size]) if used < size and not self._is_closed else b""
+        listener.tick.settle()
+
+    def flush(self) -> None:
+        """Send what may be sent; what the socket does not take waits for its writability."""
+        if self._is_closed or self._is_writing:
+            return
+        session = self.session
+        start = session.oo
+        end = session.sendable()
+        if end > start:
+            try:
+                count = self._sock.send(memoryview(session.out)[start:end])
+            except (BlockingIOError, InterruptedError):
+                count = 0
+            except OSError:
+                self.close()
+                return
+            session.sent(count)
+            if count < end - start:
+                self._is_writing = True
+                self._listener.loop.add_writer(self._fd, self._on_writable)
+                return
+        if session.is_finished and session.on == session.oo:
+            self.close()
+
+    def _on_writable(self) -> None:
+        self._listener.loop.remove_writer(self._fd)
+        self._is_writing = False
+        self.flush()
+        self._listener.tick.settle()
+
+    def pause(self) -> None:
+        """Stop reading (back-pressure on a publisher); `resume` is certain to follow or the connection ends."""
+        if not self._is_paused and not self._is_closed:
+            self._is_paused = True
+            self._listener.loop.remove_reader(self._fd)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._is_paused and not self._is_closed:
+            self._is_paused = False
+            self._listener.loop.add_reader(self._fd, self._on_readable)
+
+    def close(self) -> None:
+        """Close the socket and tell the session; harmless when repeated."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        loop = self._listener.loop
+        loop.remove_reader(self._fd)
+        if self._is_writing:
+            loop.remove_writer(self._fd)
+        with contextlib.suppress(OSError):
+            self._sock.close()
+        self._tail = b""
+        self._listener.forget(self)
+        self.session.lost()

@@ -1,0 +1,163 @@
+"""The AMQP listener: accepts, bounds what strangers may cost, and keeps the connections' clock.
+
+Limits before authentication (P19 of the promises): at most ``unauthenticated_max`` connections at a time, the rest wait in the
+listen queue; one deadline for the whole handshake; small frames (the session's business).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from posthouse.protocols.amqp091.session import Session
+from posthouse.server.connection import Connection
+from posthouse.server.tick import Tick
+
+log = logging.getLogger(__name__)
+
+# One receive takes at most this much; it must hold a whole frame of the largest size and its tail.
+RECEIVE_BUFFER_SIZE = 256 * 1024
+ACCEPTS_PER_WAKEUP = 64
+SWEEP_INTERVAL_S = 1.0
+
+
+class Listener:
+    """One listening socket and its connections."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tick: Tick,
+        make_session: Callable[[tuple[str, int], tuple[str, int]], Session],
+        *,
+        backlog: int,
+        handshake_timeout_s: float,
+        unauthenticated_max: int,
+        connections_max: int,
+    ) -> None:
+        self.loop = loop
+        self.tick = tick
+        self.buffer = bytearray(RECEIVE_BUFFER_SIZE)
+        self.view = memoryview(self.buffer)
+        self.connections: set[Connection] = set()
+        self._pending: set[Connection] = set()
+        self._make_session = make_session
+        self._backlog = backlog
+        self._handshake_timeout_s = handshake_timeout_s
+        self._unauthenticated_max = unauthenticated_max
+        self._connections_max = connections_max
+        self._sock: socket.socket | None = None
+        self._is_accepting = False
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def bind(self, host: str, port: int) -> tuple[str, int]:
+        """Listen on ``host``; returns the address, with the port that the system chose for port 0.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((host, port))
+            sock.listen(self._backlog)
+        except OSError:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        self._sock = sock
+        self._accept_more()
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+        address = sock.getsockname()
+        return address[0], address[1]
+
+    def _accept_more(self) -> None:
+        if self._sock is not None and not self._is_accepting:
+            self._is_accepting = True
+            self.loop.add_reader(self._sock.fileno(), self._on_acceptable)
+
+    def _accept_no_more(self) -> None:
+        if self._sock is not None and self._is_accepting:
+            self._is_accepting = False
+            self.loop.remove_reader(self._sock.fileno())
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._pending) >= self._unauthenticated_max
+            or len(self.connections) >= self._connections_max
+        )
+
+    def _on_acceptable(self) -> None:
+        assert self._sock is not None
+        for _ in range(ACCEPTS_PER_WAKEUP):
+            if self._is_full():
+                self._accept_no_more()
+                return
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors or memory: the client waits in the listen queue until the next sweep.
+                log.warning("cannot accept a connection: %s", error)
+                self._accept_no_more()
+                return
+            self._welcome(sock, peer)
+
+    def _welcome(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        local = sock.getsockname()
+        session = self._make_session((peer[0], peer[1]), (local[0], local[1]))
+        connection = Connection(self, sock, session, self.loop.time())
+        self.connections.add(connection)
+        self._pending.add(connection)
+        connection.start()
+
+    def opened(self, connection: Connection) -> None:
+        """The session finished its handshake."""
+        self._pending.discard(connection)
+        if not self._is_full():
+            self._accept_more()
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed."""
+        self.connections.discard(connection)
+        self._pending.discard(connection)
+        if not self._is_full():
+            self._accept_more()
+
+    def _sweep(self) -> None:
+        """Once a second: handshakes that took too long, heartbeats, and accepting again after a refusal."""
+        now = self.loop.time()
+        deadline = now - self._handshake_timeout_s
+        for connection in [c for c in self._pending if c.opened_at <= deadline]:
+            connection.session.on_handshake_timeout()
+            connection.close()
+        for connection in list(self.connections):
+            connection.session.on_second(now)
+        if not self._is_full():
+            self._accept_more()
+        self.tick.settle()
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; connections stay."""
+        self._accept_no_more()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def close(self) -> None:
+        """Stop accepting and drop every connection at once."""
+        self.stop_accepting()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self.connections):
+            connection.close()

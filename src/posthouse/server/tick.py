@@ -1,0 +1,97 @@
+"""The tick: what happens after every batch of input, in a fixed order.
+
+Queues that were marked are pumped, what the batch appended is handed to the journal as one commit if somebody waits for
+it, and every connection that was written to is flushed with one send. A flush that drains a slow consumer's
+output marks its queues again, so the pass repeats, at most `ROUNDS_MAX` times before the loop gets its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from posthouse.broker.dispatch import Dispatcher
+from posthouse.journal.api import Journal
+
+ROUNDS_MAX = 64
+# Acknowledgements alone may wait this long for company before they are written (P4: well below 1 s).
+ACK_DELAY_S = 0.005
+
+
+class Loop(Protocol):
+    """What the tick needs of the event loop."""
+
+    def call_soon(self, callback: Callable[[], object]) -> object: ...
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> object: ...
+
+
+class Flushable(Protocol):
+    """A connection's session as the tick sees it."""
+
+    is_touched: bool
+
+    def flush(self) -> None: ...
+
+    def committed(self, number: int) -> bool: ...
+
+
+class Tick:
+    """Runs the pass. Loop thread only."""
+
+    def __init__(self, dispatcher: Dispatcher, journal: Journal, loop: Loop) -> None:
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._loop = loop
+        self._acks_scheduled = False
+        self._running = False
+        dispatcher.next_commit = journal.next_commit
+
+    def settle(self) -> None:
+        """One pass: pump, commit, flush. Safe to call from within itself (it then does nothing)."""
+        if self._running:
+            return
+        self._running = True
+        dispatcher = self._dispatcher
+        try:
+            for _ in range(ROUNDS_MAX):
+                dispatcher.pump()
+                if dispatcher.must_commit:
+                    self.commit()
+                touched = dispatcher.touched
+                if touched:
+                    dispatcher.touched = []
+                    for session in touched:
+                        session.is_touched = False
+                        session.flush()
+                if not dispatcher.has_dirty() and not dispatcher.touched:
+                    break
+            else:
+                self._loop.call_soon(self.settle)
+        finally:
+            self._running = False
+        if dispatcher.acked and not self._acks_scheduled:
+            self._acks_scheduled = True
+            self._loop.call_later(ACK_DELAY_S, self._commit_acks)
+
+    def commit(self) -> None:
+        """Hand everything appended so far to the journal."""
+        dispatcher = self._dispatcher
+        dispatcher.must_commit = False
+        if dispatcher.acked:
+            dispatcher.write_acks()
+        self._journal.commit()
+        dispatcher.next_commit = self._journal.next_commit
+
+    def on_committed(self, number: int) -> None:
+        """The journal finished commit ``number``: confirms and held replies leave."""
+        waiters = self._dispatcher.waiters
+        for session in list(waiters):
+            if not session.committed(number):
+                waiters.discard(session)
+        self.settle()
+
+    def _commit_acks(self) -> None:
+        self._acks_scheduled = False
+        if self._dispatcher.acked:
+            self.commit()
