@@ -1,0 +1,201 @@
+"""One channel of a connection: frames into calls, content assembly, closing.
+
+What the methods do stands in the tables of `topology` (exchanges and queues) and `basic` (messages); this module
+owns the channel's life. AMQP 0-9-1 §2.2.5; RabbitMQ for texts and for what is dropped while a channel closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from posthouse.auth.permissions import PermissionCache
+from posthouse.protocols.amqp091.content import Content
+from posthouse.protocols.amqp091.engine import AmqpConsumer, ChannelCore
+from posthouse.protocols.amqp091.errors import AmqpError
+from posthouse.protocols.amqp091.transaction import Transaction
+from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.frames import method_frame
+
+if TYPE_CHECKING:
+    from posthouse.broker.queues.queue import Queue
+    from posthouse.broker.vhost import VHost
+    from posthouse.protocols.amqp091.session import Session
+
+FRAME_METHOD = 1
+FRAME_HEADER = 2
+FRAME_BODY = 3
+
+Handler = Callable[["Channel", Any], None]  # Any: each handler takes its own method class
+
+
+class Channel(ChannelCore):
+    """The cold half of a channel.
+
+    Attributes:
+        consumers: by consumer tag.
+        prefetch: for consumers started from now on (``basic.qos`` without global).
+        last_queue: name of the queue declared last, for methods that name none.
+        transaction: what ``tx.select`` gathers, or None.
+        is_closing: ``channel.close`` was sent and is not answered yet.
+    """
+
+    handlers: dict[type[methods.Method], Handler] = {}
+
+    def __init__(self, session: Session, number: int) -> None:
+        super().__init__(session, number)
+        self.session = session
+        vhost = session.vhost
+        assert vhost is not None
+        self.vhost: VHost = vhost
+        self.consumers: dict[str, AmqpConsumer] = {}
+        self.getters: dict[Queue, AmqpConsumer] = {}
+        self.prefetch = 0
+        self.last_queue = ""
+        self.transaction: Transaction | None = None
+        self.is_closing = False
+        self.permissions = PermissionCache(session.services.authorizer, session.identity, vhost.name)
+        self._content: Content | None = None
+
+    # --- frames ---------------------------------------------------------------------------------
+
+    def handle(self, kind: int, payload: bytes) -> None:
+        """One frame of this channel that took the cold road."""
+        if self.is_closing:
+            self._while_closing(kind, payload)
+        elif self._content is not None:
+            self._assemble(self._content, kind, payload)
+        elif kind != FRAME_METHOD:
+            raise AmqpError(505, "expected method frame, got non method frame instead")
+        else:
+            self._on_method(methods.decode_method(payload))
+
+    def _on_method(self, method: methods.Method) -> None:
+        if isinstance(method, methods.BasicPublish):
+            self._content = Content(method, self.session.message_max)
+            self.is_slow = True
+            return
+        handler = self.handlers.get(type(method))
+        if handler is None:
+            raise AmqpError(503, "unimplemented method", method.class_id, method.method_id)
+        try:
+            handler(self, method)
+        except AmqpError as error:
+            if not error.class_id:
+                error.class_id, error.method_id = method.class_id, method.method_id
+            raise
+
+    def _assemble(self, content: Content, kind: int, payload: bytes) -> None:
+        if kind == FRAME_HEADER:
+            complete = content.add_header(payload)
+        elif kind == FRAME_BODY:
+            complete = content.add_body(payload)
+        else:
+            raise content.misplaced()
+        if complete:
+            self._content = None
+            self.is_slow = self.transaction is not None
+            self.handlers[methods.BasicPublish](self, content)
+
+    def _while_closing(self, kind: int, payload: bytes) -> None:
+        if kind != FRAME_METHOD:
+            return
+        code = payload[:4]
+        if code == b"\x00\x14\x00\x29":  # channel.close-ok
+            self.session.channels.pop(self.number, None)
+            self.session.current = None
+        elif code == b"\x00\x14\x00\x28":  # channel.close crossed ours: answer it, still wait for theirs
+            self.send(methods.ChannelCloseOk())
+
+    # --- replies --------------------------------------------------------------------------------
+
+    def send(self, method: methods.Method) -> None:
+        """Write a method."""
+        self.session.put(method_frame(self.number, method.encode()))
+
+    def reply(self, method: methods.Method, nowait: bool = False) -> None:
+        """Answer a request, unless the client wants no answer."""
+        if not nowait:
+            self.send(method)
+
+    def reply_durably(self, method: methods.Method, nowait: bool = False) -> None:
+        """Answer a change of durable state: the answer leaves when the change is on disk."""
+        if not nowait:
+            if self.session.dispatcher.must_commit:
+                self.session.barrier()
+            self.send(method)
+
+    # --- consumers ------------------------------------------------------------------------------
+
+    def subscribe(self, consumer: AmqpConsumer) -> None:
+        """Give ``consumer`` a number, by which outstanding deliveries name it."""
+        for number, old in enumerate(self.subscribers):
+            if old is None or (old.number == RETIRED and old.unacked == 0):
+                self.subscribers[number] = consumer
+                consumer.number = number
+                return
+        consumer.number = len(self.subscribers)
+        self.subscribers.append(consumer)
+
+    def unsubscribe(self, consumer: AmqpConsumer) -> None:
+        """``consumer`` gets nothing more; its outstanding deliveries stay with the channel."""
+        number = consumer.number
+        if consumer.unacked == 0 and number != RETIRED:
+            self.subscribers[number] = None
+        consumer.number = RETIRED
+
+    def cancel(self, consumer: AmqpConsumer) -> None:
+        """End a subscription from the channel's side."""
+        del self.consumers[consumer.tag]
+        self.unsubscribe(consumer)
+        self.vhost.remove_consumer(consumer.queue, consumer)
+
+    def on_cancelled(self, consumer: AmqpConsumer) -> None:
+        """The queue is gone: tell a client that understands it."""
+        self.consumers.pop(consumer.tag, None)
+        self.unsubscribe(consumer)
+        if self.session.capabilities.get("consumer_cancel_notify"):
+            self.send(methods.BasicCancel(consumer_tag=consumer.tag, nowait=True))
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give everything back: outstanding deliveries to their queues, consumers, the transaction."""
+        self.is_slow = True
+        self.is_stopped = True
+        self._content = None
+        self.transaction = None
+        self.waiting.clear()
+        consumers = list(self.consumers.values())
+        for consumer in consumers:
+            consumer.queue.remove_consumer(consumer)
+        self.requeue_all()
+        self.consumers.clear()
+        for consumer in consumers:
+            self.vhost.remove_consumer(consumer.queue, consumer)
+        self.subscribers = []
+        self.getters.clear()
+
+    def fail(self, error: AmqpError) -> None:
+        """Close the channel with ``error``; what comes before the client's close-ok is dropped."""
+        self.release()
+        self.is_closing = True
+        self.send(
+            methods.ChannelClose(
+                reply_code=error.code,
+                reply_text=error.text,
+                class_id=error.class_id,
+                method_id=error.method_id,
+            )
+        )
+
+    def close(self) -> None:
+        """The client closed the channel."""
+        self.release()
+        self.session.channels.pop(self.number, None)
+        self.session.current = None
+        self.send(methods.ChannelCloseOk())
+
+
+# A subscriber number that no delivery can have: the consumer was cancelled.
+RETIRED = 0xFFFFFFFF

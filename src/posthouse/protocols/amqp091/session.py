@@ -1,0 +1,552 @@
+"""The server's side of one AMQP 0-9-1 connection: handshake, tuning, channel table, closing. No I/O.
+
+The owner (`posthouse.server.connection`) gives received octets to `Session.receive` and sends what stands in the output buffer.
+AMQP 0-9-1 §2.2.4 (connection class), §4.2 (framing); RabbitMQ: reply texts, the order of checks, and what it does where the
+specification leaves room. Per-message work is in `engine`.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from posthouse.auth.api import Authorizer, Identity
+from posthouse.auth.sasl import Mechanism, SaslRegistry
+from posthouse.broker.broker import Broker
+from posthouse.broker.dispatch import Dispatcher, QueueCore
+from posthouse.broker.vhost import VHost
+from posthouse.core.errors import PosthouseError
+from posthouse.protocols.amqp091.capabilities import PROFILE, Profile
+from posthouse.protocols.amqp091.channel import Channel
+from posthouse.protocols.amqp091.engine import ConnectionCore
+from posthouse.protocols.amqp091.errors import AmqpError, from_domain
+from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.errors import WireError
+from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+FRAME_METHOD = 1
+FRAME_HEARTBEAT = 8
+# How long a close of ours may stay unanswered before the socket goes.
+CLOSE_TIMEOUT_S = 5.0
+
+
+class State(enum.Enum):
+    """Where the connection is in its life."""
+
+    HEADER = "waiting for the protocol header"
+    START_OK = "starting"
+    SECURE_OK = "securing"
+    TUNE_OK = "tuning"
+    OPEN = "opening"
+    RUNNING = "running"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Transport(Protocol):
+    """What a session needs of its owner."""
+
+    def flush(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SessionServices:
+    """What all sessions of a node share."""
+
+    broker: Broker
+    dispatcher: Dispatcher
+    sasl: SaslRegistry
+    authorizer: Authorizer
+    new_name: Callable[[str], str]
+    server_properties: dict[str, object]
+    on_open: Callable[[Session], None]
+    profile: Profile = PROFILE
+    message_size_max: int = 134217728
+    output_high_bytes: int = 1 << 20
+    queue_high_bytes: int = 32 << 20
+    consumers_per_channel_max: int = 0
+    mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN")
+
+
+class Session(ConnectionCore):
+    """One connection.
+
+    Attributes:
+        identity: the authenticated user, None before.
+        vhost: the virtual host after ``connection.open``.
+        capabilities: what the client announced it understands.
+        is_finished: everything is said; the owner closes the socket once the output is empty.
+    """
+
+    def __init__(
+        self,
+        services: SessionServices,
+        peer: tuple[str, int],
+        local: tuple[str, int],
+    ) -> None:
+        super().__init__(services.dispatcher)
+        self.services = services
+        self.peer = peer
+        self.local = local
+        self.transport: Transport | None = None
+        self.state = State.HEADER
+        self.identity: Identity | None = None
+        self.vhost: VHost | None = None
+        self.client_properties: dict[str, Any] = {}
+        self.capabilities: dict[str, Any] = {}
+        self.is_finished = False
+        self.heartbeat_s = 0
+        self.channel_max = services.profile.channel_max
+        self.out_high = services.output_high_bytes
+        self.queue_high = services.queue_high_bytes
+        self.message_max = services.message_size_max
+        self._mechanism: Mechanism | None = None
+        self._mechanism_name = ""
+        self._holds = 0
+        self._silent_s = 0
+        self._idle_out_s = 0
+        self._sent_before = 0
+        self._closing_s = 0
+        self._blocked_sent = False
+
+    @property
+    def name(self) -> str:
+        """``peer:port -> local:port``, as RabbitMQ names connections."""
+        return f"{self.peer[0]}:{self.peer[1]} -> {self.local[0]}:{self.local[1]}"
+
+    # --- octets ---------------------------------------------------------------------------------
+
+    def receive(self, data: bytearray, size: int) -> int:
+        """Handle ``data[:size]``; returns how many octets were used. The rest is to be offered again."""
+        if self.state is State.HEADER:
+            return self._receive_header(data, size)
+        used = self.parse(data, size)
+        if self.dispatcher.alarm and self.has_published:
+            self._on_alarm()
+        return size if self.stopped else used
+
+    def _receive_header(self, data: bytearray, size: int) -> int:
+        known = min(size, 8)
+        head = bytes(data[:known])
+        if head != PROTOCOL_HEADER[:known] and head not in (b"AMQP\x01\x01\x00\x09"[:known],):
+            # RabbitMQ: the header it wants, then the socket closes.
+            self.put(PROTOCOL_HEADER)
+            self._finish()
+            return size
+        if size < 8:
+            return 0
+        if head != PROTOCOL_HEADER:
+            self.send(0, self._start(minor=9 if head[7] == 9 else 1))
+        else:
+            self.send(0, self._start(minor=9))
+        self.state = State.START_OK
+        rest = size - 8
+        data[:rest] = data[8:size]
+        used = self.parse(data, rest)
+        data[8 + used : size] = bytes(data[used:rest])
+        return 8 + used
+
+    def _start(self, minor: int) -> methods.ConnectionStart:
+        services = self.services
+        return methods.ConnectionStart(
+            version_major=0,
+            version_minor=minor,
+            server_properties=services.server_properties,
+            mechanisms=" ".join(services.mechanisms).encode(),
+            locales=b"en_US",
+        )
+
+    def send(self, channel: int, method: methods.Method) -> None:
+        """Write one method frame."""
+        self.put(method_frame(channel, method.encode()))
+
+    def flush(self) -> None:
+        """Have the owner send what it may."""
+        if self.transport is not None:
+            self.transport.flush()
+
+    # --- frames ---------------------------------------------------------------------------------
+
+    def on_frame(self, kind: int, number: int, payload: bytes) -> None:
+        """Every frame that the engine does not handle itself."""
+        try:
+            self._dispatch(kind, number, payload)
+        except AmqpError as error:
+            self._fail(number, error)
+        except PosthouseError as error:
+            self._fail(number, from_domain(error))
+        except WireError as error:
+            self._fail(number, AmqpError(error.reply_code, error.explanation))
+        except Exception:
+            log.exception("connection %s: internal error", self.name)
+            self.fail(AmqpError(541, "INTERNAL_ERROR"))
+
+    def _dispatch(self, kind: int, number: int, payload: bytes) -> None:
+        if self.state is State.CLOSING:
+            self._while_closing(kind, number, payload)
+            return
+        if kind == FRAME_HEARTBEAT:
+            if number:
+                raise AmqpError(505, f"heartbeat frame on channel {number}")
+            return
+        if number == 0:
+            if kind != FRAME_METHOD:
+                raise AmqpError(505, "expected method frame, got non method frame instead")
+            self._on_connection_method(methods.decode_method(payload))
+            return
+        if self.state is not State.RUNNING:
+            # RabbitMQ: no dialogue with somebody who is not logged in.
+            raise AmqpError(504, f"unexpected frame on channel {number} while {self.state.value}")
+        channel = self.channels.get(number)
+        if channel is None:
+            self._without_channel(kind, number, payload)
+            return
+        assert isinstance(channel, Channel)
+        channel.handle(kind, payload)
+
+    def _without_channel(self, kind: int, number: int, payload: bytes) -> None:
+        if kind != FRAME_METHOD:
+            raise AmqpError(504, "expected 'channel.open'")
+        method = methods.decode_method(payload)
+        if isinstance(method, methods.ChannelOpen):
+            self._open_channel(number)
+        elif not isinstance(method, methods.ChannelCloseOk):
+            raise AmqpError(504, "expected 'channel.open'", method.class_id, method.method_id)
+
+    def _open_channel(self, number: int) -> None:
+        if self.channel_max and len(self.channels) >= self.channel_max:
+            raise AmqpError(
+                530,
+                f"number of channels opened ({len(self.channels)}) has reached "
+                f"the negotiated channel_max ({self.channel_max})",
+                20,
+                10,
+            )
+        self.channels[number] = Channel(self, number)
+        self.send(number, methods.ChannelOpenOk(reserved_1=b""))
+
+    def on_bad_frame(self, kind: int, number: int, size: int, end: int) -> None:
+        """Nothing behind a bad frame can be understood: close at once."""
+        if end < 0:
+            limit = self.frame_max
+            text = f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}"
+        else:
+            text = f"{{invalid_frame_end_marker,{end}}}"
+        if self.state in (State.RUNNING, State.OPEN):
+            self.fail(AmqpError(501, text))
+        else:
+            log.info("connection %s: %s before the connection was open", self.name, text)
+        self._finish()
+        self.stopped = True
+
+    # --- connection methods ---------------------------------------------------------------------
+
+    def _on_connection_method(self, method: methods.Method) -> None:
+        state = self.state
+        match method:
+            case methods.ConnectionStartOk() if state is State.START_OK:
+                self._on_start_ok(method)
+            case methods.ConnectionSecureOk() if state is State.SECURE_OK:
+                self._on_sasl(method.response)
+            case methods.ConnectionTuneOk() if state is State.TUNE_OK:
+                self._on_tune_ok(method)
+            case methods.ConnectionOpen() if state is State.OPEN:
+                self._on_open(method)
+            case methods.ConnectionClose() if state in (State.RUNNING, State.OPEN):
+                self._on_close()
+            case methods.ConnectionUpdateSecret() if state is State.RUNNING:
+                self._on_update_secret(method)
+            case _:
+                raise AmqpError(
+                    504 if state is not State.RUNNING else 503,
+                    f"unexpected method in connection state {state.name.lower()}"
+                    if state is not State.RUNNING
+                    else "unimplemented method",
+                    method.class_id,
+                    method.method_id,
+                )
+
+    def _on_start_ok(self, method: methods.ConnectionStartOk) -> None:
+        self.client_properties = dict(method.client_properties)
+        capabilities = self.client_properties.get("capabilities")
+        self.capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
+        name = method.mechanism
+        mechanism = self.services.sasl.get(name) if name in self.services.mechanisms else None
+        if mechanism is None:
+            raise AmqpError(503, f"unknown authentication mechanism '{name}'", 10, 11)
+        self._mechanism = mechanism
+        self._mechanism_name = name
+        self._on_sasl(method.response)
+
+    def _on_sasl(self, response: bytes) -> None:
+        assert self._mechanism is not None
+        outcome = self._mechanism.step(response, self.peer[0])
+        if outcome.challenge is not None:
+            self.state = State.SECURE_OK
+            self.send(0, methods.ConnectionSecure(challenge=outcome.challenge))
+            return
+        if outcome.identity is None:
+            self._refuse_login(outcome.reason)
+            return
+        self.identity = outcome.identity
+        self._mechanism = None
+        profile = self.services.profile
+        self.state = State.TUNE_OK
+        self.send(
+            0,
+            methods.ConnectionTune(
+                channel_max=profile.channel_max,
+                frame_max=profile.frame_max,
+                heartbeat=profile.heartbeat_s,
+            ),
+        )
+
+    def _refuse_login(self, reason: str) -> None:
+        log.warning(
+            "connection %s: %s login refused: %s", self.name, self._mechanism_name, reason
+        )
+        if self.capabilities.get("authentication_failure_close"):
+            self.fail(
+                AmqpError(
+                    403,
+                    "Login was refused using authentication mechanism "
+                    f"{self._mechanism_name}. For details see the broker logfile.",
+                )
+            )
+        else:
+            # RabbitMQ: such clients get a closed socket and no frame.
+            self._finish()
+            self.stopped = True
+
+    def _on_tune_ok(self, method: methods.ConnectionTuneOk) -> None:
+        profile = self.services.profile
+        _check_tuned("frame_max", method.frame_max, profile.frame_max, profile.frame_min)
+        _check_tuned("channel_max", method.channel_max, profile.channel_max, 1)
+        self.frame_max = method.frame_max
+        self.body_max = method.frame_max - 8
+        self.channel_max = method.channel_max
+        self.heartbeat_s = method.heartbeat
+        self.state = State.OPEN
+
+    def _on_open(self, method: methods.ConnectionOpen) -> None:
+        assert self.identity is not None
+        name = method.virtual_host
+        user = self.identity.name
+        vhost = self.services.broker.vhosts.get(name)
+        if vhost is None:
+            raise AmqpError(530, f"vhost {name} not found", 10, 40)
+        if not self.services.authorizer.may_access_vhost(self.identity, name):
+            raise AmqpError(530, f"access to vhost '{name}' refused for user '{user}'", 10, 40)
+        self.vhost = vhost
+        self.routes = vhost.routes
+        self.state = State.RUNNING
+        self.is_open = True
+        self.send(0, methods.ConnectionOpenOk(reserved_1=""))
+        self.services.on_open(self)
+        log.info(
+            "connection %s: user '%s' authenticated and granted access to vhost '%s'",
+            self.name,
+            user,
+            name,
+        )
+
+    def _on_close(self) -> None:
+        self._release_channels()
+        self.send(0, methods.ConnectionCloseOk())
+        self._finish()
+        self.stopped = True
+
+    def _on_update_secret(self, method: methods.ConnectionUpdateSecret) -> None:
+        assert self.identity is not None
+        if not self.services.sasl.update_secret(self.identity, method.new_secret):
+            raise AmqpError(530, "New secret was refused by one of the backends", 10, 70)
+        for channel in self.channels.values():
+            channel.write_ok = set()
+            channel.last_ok = None
+        self.send(0, methods.ConnectionUpdateSecretOk())
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    def _fail(self, number: int, error: AmqpError) -> None:
+        """Answer an error on channel ``number`` with the scope its code has."""
+        channel = self.channels.get(number) if number else None
+        if error.closes_connection or channel is None:
+            self.fail(error)
+            return
+        assert isinstance(channel, Channel)
+        log.info("connection %s: channel %d error: %s", self.name, number, error.text)
+        channel.fail(error)
+
+    def fail(self, error: AmqpError) -> None:
+        """Close the connection with ``error``; harmless when it is closing already."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        log.info("connection %s: closing: %s", self.name, error.text)
+        was_known = self.identity is not None or error.code in (403, 530)
+        self._release_channels()
+        self.is_open = False
+        self.state = State.CLOSING
+        if not was_known and error.code not in (503,):
+            # Before login RabbitMQ drops the socket without a word.
+            self._finish()
+            self.stopped = True
+            return
+        self.send(
+            0,
+            methods.ConnectionClose(
+                reply_code=error.code,
+                reply_text=error.text,
+                class_id=error.class_id,
+                method_id=error.method_id,
+            ),
+        )
+
+    def shutdown(self, reason: str) -> None:
+        """The operator or the node's end: 320."""
+        if self.state in (State.RUNNING, State.OPEN):
+            self.fail(AmqpError(320, reason))
+        else:
+            self._finish()
+
+    def _while_closing(self, kind: int, number: int, payload: bytes) -> None:
+        """Only close and close-ok count now; everything else is dropped, whatever it is."""
+        if kind != FRAME_METHOD or number:
+            return
+        try:
+            method = methods.decode_method(payload)
+        except WireError:
+            return
+        if isinstance(method, methods.ConnectionClose):
+            self.send(0, methods.ConnectionCloseOk())
+        if isinstance(method, methods.ConnectionClose | methods.ConnectionCloseOk):
+            self._finish()
+            self.stopped = True
+
+    def _finish(self) -> None:
+        self.state = State.CLOSED
+        self.is_open = False
+        self.is_finished = True
+        self.touch()
+
+    def _release_channels(self) -> None:
+        channels = list(self.channels.values())
+        self.channels.clear()
+        self.current = None
+        for channel in channels:
+            assert isinstance(channel, Channel)
+            channel.release()
+        if self.vhost is not None:
+            self.vhost.delete_exclusive(self)
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        if self.state not in (State.CLOSED, State.CLOSING, State.HEADER):
+            log.info("connection %s: client unexpectedly closed TCP connection", self.name)
+        self._release_channels()
+        self.state = State.CLOSED
+        self.is_open = False
+        self.stopped = True
+        self.dispatcher.waiters.discard(self)
+        self.transport = None
+
+    # --- back-pressure --------------------------------------------------------------------------
+
+    def on_congested(self, queue: QueueCore) -> None:
+        """Stop reading until ``queue`` is half drained."""
+        if queue.is_congested and self._holds:
+            return
+        self._holds += 1
+        queue.hold(self._on_drained, self.queue_high // 2)  # type: ignore[attr-defined]  # a Queue
+        if self.transport is not None:
+            self.transport.pause()
+
+    def _on_drained(self) -> None:
+        self._holds -= 1
+        if self._holds == 0 and not self._blocked_sent and self.transport is not None:
+            self.transport.resume()
+
+    def _on_alarm(self) -> None:
+        if self._blocked_sent:
+            return
+        self._blocked_sent = True
+        if self.capabilities.get("connection.blocked"):
+            self.send(0, methods.ConnectionBlocked(reason="low on memory"))
+        if self.transport is not None:
+            self.transport.pause()
+
+    def on_alarm_cleared(self) -> None:
+        """Publishers may go on."""
+        if not self._blocked_sent:
+            return
+        self._blocked_sent = False
+        if self.capabilities.get("connection.blocked"):
+            self.send(0, methods.ConnectionUnblocked())
+        if self._holds == 0 and self.transport is not None:
+            self.transport.resume()
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def on_handshake_timeout(self) -> None:
+        """The handshake took too long; the owner drops the socket."""
+        log.info("connection %s: handshake timeout while %s", self.name, self.state.value)
+
+    def on_second(self, now: float) -> None:
+        """Once a second: heartbeats both ways, and closes that nobody answers."""
+        if self.state is State.CLOSING:
+            self._closing_s += 1
+            if self._closing_s > CLOSE_TIMEOUT_S:
+                self._finish()
+                self._drop()
+            return
+        if self.state is not State.RUNNING or not self.heartbeat_s:
+            return
+        self._silent_s = 0 if self.seen_bytes or self._holds or self._blocked_sent else self._silent_s + 1
+        self.seen_bytes = False
+        if self._silent_s > 2 * self.heartbeat_s:
+            log.warning(
+                "connection %s: missed heartbeats from client, timeout: %ds",
+                self.name,
+                self.heartbeat_s,
+            )
+            self._drop()
+            return
+        sent = self.sent_total + self.oo
+        self._idle_out_s = 0 if sent != self._sent_before else self._idle_out_s + 1
+        self._sent_before = sent
+        if self._idle_out_s >= max(1, self.heartbeat_s // 2) and self.on == self.oo:
+            self._idle_out_s = 0
+            self.put(heartbeat_frame())
+
+    def _drop(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+def _check_tuned(name: str, value: int, server: int, minimum: int) -> None:
+    """RabbitMQ's rules for ``tune-ok``: between the minimum and the server's value; 0 means no limit."""
+    if server and (value == 0 or value > server):
+        raise AmqpError(
+            530,
+            f"negotiated {name} = {value} is higher than the maximum allowed value ({server})",
+            10,
+            31,
+        )
+    if value and value < minimum:
+        raise AmqpError(
+            530,
+            f"negotiated {name} = {value} is lower than the minimum allowed value ({minimum})",
+            10,
+            31,
+        )
