@@ -31,5 +31,7 @@ cdef class RouteTable:
     cdef readonly Py_ssize_t generation
 
     cpdef clear(self)
+    @cython.locals(p="const unsigned char *")
+    cpdef Route lookup(self, bytes blob)
     @cython.locals(h=uint32_t, slots=list, i=Py_ssize_t, _=int, route=Route)
     cdef Route find(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t size)

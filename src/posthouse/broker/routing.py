@@ -62,6 +62,11 @@ class RouteTable:
         self.slots = [None] * SLOTS
         self.generation += 1
 
+    def lookup(self, blob: bytes) -> Route:
+        """The route for whole bytes: the cold road's `find`."""
+        p = blob
+        return self.find(p, 0, len(blob))
+
     def find(self, p: bytes | bytearray, at: int, size: int) -> Route:
         """The route for ``size`` bytes at ``p[at]``."""
         h = mem.hash_bytes(p, at, size)

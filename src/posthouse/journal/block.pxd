@@ -43,6 +43,7 @@ cdef class LogBuffer:
 
     @cython.locals(block=Block, need=Py_ssize_t)
     cdef Block reserve(self, Py_ssize_t size)
+    cpdef ensure(self, Py_ssize_t size)
     cdef void turn(self, Py_ssize_t size)
     @cython.locals(block=Block)
     cdef void advance(self, Py_ssize_t size) noexcept

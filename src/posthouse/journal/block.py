@@ -142,6 +142,10 @@ class LogBuffer:
             self.position += ENTRY_HEADER_SIZE
         return block
 
+    def ensure(self, size: int) -> None:
+        """Have the next frames, up to ``size`` bytes in all, lie in one entry: a transaction."""
+        self.reserve((size + 7) & ~7)
+
     def turn(self, size: int) -> None:
         """Close the open entry and go on in a fresh block with room for ``size`` bytes."""
         self.close_entry()

@@ -62,6 +62,7 @@ cdef class ChannelCore:
     @cython.locals(unacked=Unacked, at=int64_t, p="unsigned char *")
     cpdef bint reject(self, uint64_t tag, bint multiple, bint requeue) except -1
     cpdef requeue_all(self)
+    cpdef note_get(self, AmqpConsumer getter, uint32_t block, uint32_t offset, uint32_t size, uint32_t flags, uint64_t sequence)
     @cython.locals(consumer=AmqpConsumer, queue=QueueCore)
     cpdef mark_queues(self)
 

@@ -235,6 +235,14 @@ class ChannelCore:
         while self.unacked.count:
             self.requeue(self.unacked.front())
 
+    def note_get(
+        self, getter: AmqpConsumer, block: int, offset: int, size: int, flags: int, sequence: int
+    ) -> None:
+        """A ``basic.get`` delivery with the current delivery tag is outstanding."""
+        self.unacked.add(self.delivery_tag, block, offset, size, flags, sequence, getter.number)
+        getter.unacked += 1
+        getter.queue.unacked += 1
+
     def mark_queues(self) -> None:
         """Have the queues of all consumers pumped: the channel can take more."""
         for x in self.subscribers:
