@@ -17,6 +17,7 @@ from types import ModuleType
 
 KERNELS: tuple[str, ...] = (
     "posthouse.journal.block",
+    "posthouse.journal.entry",
     "posthouse.broker.index",
     "posthouse.broker.dispatch",
     "posthouse.broker.routing",

@@ -40,6 +40,10 @@ cdef class LogBuffer:
     cdef Py_ssize_t entry_start
     cdef Py_ssize_t entry_frames
     cdef list sealed
+    cdef readonly object history
+
+    @cython.locals(block=Block)
+    cpdef uint64_t oldest_live(self)
 
     @cython.locals(block=Block, need=Py_ssize_t)
     cdef Block reserve(self, Py_ssize_t size)

@@ -12,6 +12,8 @@ Kernel: compiled with ``block.pxd``. A message's record (frame kind ENQ), little
 
 from __future__ import annotations
 
+from collections import deque
+
 from posthouse.core import mem
 
 BLOCK_SIZE = 1 << 20
@@ -22,6 +24,8 @@ RECORD_HEADER_SIZE = 24
 KIND_ENQ = 1
 KIND_ACK = 2
 FLAG_PERSISTENT = 1
+# What a dropped block holds, so that whoever still names it does not keep its memory.
+NOTHING = bytearray(0)
 
 
 class Block:
@@ -89,6 +93,7 @@ class BlockTable:
         self.bytes_live -= block.capacity
         if block.capacity == BLOCK_SIZE and len(self.pool) < POOL_MAX:
             self.pool.append(block.data)
+        block.data = NOTHING
 
 
 class LogBuffer:
@@ -101,6 +106,7 @@ class LogBuffer:
     Attributes:
         position: log position behind the last appended byte.
         epoch: written into entry headers; set by `begin`.
+        history: the blocks of a durable log, oldest first, until nobody holds them any more.
     """
 
     def __init__(self, table: BlockTable, durable: bool) -> None:
@@ -112,6 +118,17 @@ class LogBuffer:
         self.entry_start = -1
         self.entry_frames = 0
         self.sealed: list[tuple[Block, int, int]] = []
+        self.history: deque[Block] = deque()
+
+    def oldest_live(self) -> int:
+        """The position from which on the log is still needed: the oldest block that somebody holds."""
+        history = self.history
+        while history:
+            block = history[0]
+            if block.refs > 0:
+                return block.base
+            history.popleft()
+        return self.position
 
     def begin(self, position: int, epoch: int) -> None:
         """Continue a log at ``position`` with ``epoch``; nothing may have been appended yet."""
@@ -152,6 +169,8 @@ class LogBuffer:
         if self.current is not None:
             self.table.release(self.current)
         self.current = self.table.new(self.position, size)
+        if self.durable:
+            self.history.append(self.current)
 
     def advance(self, size: int) -> None:
         """Account for one frame of ``size`` bytes laid at ``current.used``."""

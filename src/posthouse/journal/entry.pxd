@@ -1,0 +1,18 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from posthouse.core cimport mem
+from posthouse.journal cimport crc
+
+import cython
+
+cdef uint32_t MAGIC, VERSION, FLAG_CLAIM
+cdef Py_ssize_t HEADER_SIZE, INCOMPLETE, BAD
+
+@cython.locals(p="unsigned char *", seed=uint32_t)
+cpdef uint32_t checksum(bytearray data, Py_ssize_t start, Py_ssize_t end)
+@cython.locals(p="unsigned char *")
+cpdef finish(bytearray data, Py_ssize_t start, Py_ssize_t end)
+@cython.locals(p="unsigned char *", length=uint32_t, end=Py_ssize_t)
+cpdef Py_ssize_t measure(bytearray data, Py_ssize_t at, Py_ssize_t size, uint64_t lsn)
+@cython.locals(p="unsigned char *", found=list, length=Py_ssize_t, entry_epoch=int64_t)
+cpdef scan(bytearray data, Py_ssize_t at, Py_ssize_t size, uint64_t base, int64_t epoch)

@@ -1,0 +1,213 @@
+"""The journal of one machine: a data directory with two logs, one lock, one committer.
+
+::
+
+    DATA_DIR/lock           flock, holds the pid
+    DATA_DIR/format         "posthouse 1\\n"
+    DATA_DIR/definitions/   segments of the definitions log
+    DATA_DIR/shard/         segments of the message log
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from posthouse.core.errors import StorageError
+from posthouse.journal.block import Block, BlockTable, LogBuffer
+from posthouse.journal.constants import ENTRY_HEADER_SIZE
+from posthouse.journal.files import Files, Lock
+from posthouse.journal.local.committer import Commit
+from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog, Recovered, RecoveryReport
+from posthouse.journal.table import Table
+
+FORMAT = b"posthouse 1\n"
+
+
+class Committer(Protocol):
+    """Carries commits out, in order."""
+
+    def submit(self, commit: Commit) -> None:
+        """Take one commit."""
+
+    def stop(self) -> None:
+        """Finish what was taken."""
+
+
+Post = Callable[[Callable[[], object]], object]
+CommitterFactory = Callable[
+    [Post, Callable[[int], object], Callable[[OSError], object]], Committer
+]
+
+
+def _ignore(_: object) -> None:
+    """The default callback: nobody listens yet."""
+
+
+class LocalJournal:
+    """See `posthouse.journal.api.Journal`. Loop thread only, but for what the committer does."""
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        blocks: BlockTable,
+        post: Post,
+        make_committer: CommitterFactory,
+        *,
+        durability: str = "fsync",
+        segment_size: int = SEGMENT_SIZE,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._post = post
+        self._make_committer = make_committer
+        self._durability = durability
+        self._blocks = blocks
+        sync = durability == "fsync"
+        self._definitions = LocalLog(
+            files,
+            f"{directory}/definitions",
+            LogBuffer(blocks, True),
+            segment_size=segment_size,
+            sync=sync,
+        )
+        self._shard = LocalLog(
+            files,
+            f"{directory}/shard",
+            LogBuffer(blocks, True),
+            segment_size=segment_size,
+            sync=sync,
+        )
+        self._shard.order = 1
+        self._lock: Lock | None = None
+        self._committer: Committer | None = None
+        self._in_flight: deque[tuple[int, list[tuple[Block, int, int]]]] = deque()
+        self._trimmed_to = 0
+        self.bytes_in_flight = 0
+        self.has_failed = False
+        self.shard: LogBuffer | None = self._shard.buffer
+        self.table = Table(self._definitions.buffer)
+        self.recovered: list[Recovered] = []
+        self.next_commit = 1
+        self.on_committed: Callable[[int], object] = _ignore
+        self.on_failed: Callable[[OSError], object] = _ignore
+
+    @property
+    def durability(self) -> str:
+        """``fsync`` or ``os``."""
+        return self._durability
+
+    @property
+    def reports(self) -> dict[str, RecoveryReport]:
+        """What opening found, by log name."""
+        return {"definitions": self._definitions.report, "shard": self._shard.report}
+
+    def open(self, claimant: str) -> None:
+        """Lock the directory, recover both logs, fold the definitions, start the committer.
+
+        Raises:
+            DataDirLocked: another process has it.
+            StorageError: it was written by a version this one does not know.
+            OSError: it cannot be read or written.
+        """
+        self._files.make_directory(self._directory)
+        self._lock = self._files.lock(f"{self._directory}/lock")
+        self._check_format()
+        for piece in self._definitions.open(claimant):
+            for start, end in piece.entries:
+                self.table.replay(piece.block.data, start + ENTRY_HEADER_SIZE, end)
+            self._blocks.release(piece.block)
+        self.recovered = self._shard.open(claimant)
+        if self.table.is_mostly_dead():
+            self._rewrite_definitions()
+        self._committer = self._make_committer(self._post, self._on_done, self._on_failure)
+
+    def _check_format(self) -> None:
+        path = f"{self._directory}/format"
+        if self._files.exists(path):
+            found = bytes(self._files.read(path))
+            if found != FORMAT:
+                raise StorageError(
+                    f"{path} says {found[:40]!r}; this version reads {FORMAT!r}: "
+                    "use the version that wrote the directory, or another --data-dir"
+                )
+            return
+        # Written aside and renamed: after a power cut the file is there whole, or not at all.
+        fresh = path + ".new"
+        if self._files.exists(fresh):
+            self._files.unlink(fresh)
+        file = self._files.create(fresh)
+        file.append([FORMAT])
+        file.datasync()
+        file.close()
+        self._files.rename(fresh, path)
+        self._files.sync_directory(self._directory)
+
+    def _rewrite_definitions(self) -> None:
+        """Append the whole table once more, sync it, and drop the segments before it."""
+        log = self._definitions
+        start = log.buffer.position
+        log.roll_at(start)
+        for frame in self.table.frames():
+            log.buffer.append(frame)
+        ranges = log.buffer.seal()
+        log.write(ranges)
+        log.sync()
+        for block, _, _ in ranges:
+            self._blocks.release(block)
+        log.trim(start)
+        self.table.changes = self.table.live()
+
+    def commit(self) -> int:
+        """See `posthouse.journal.api.Journal.commit`."""
+        assert self._committer is not None
+        number = self.next_commit
+        self.next_commit += 1
+        definitions = self._definitions.buffer.seal()
+        shard = self._shard.buffer.seal()
+        parts: list[tuple[LocalLog, list[tuple[Block, int, int]]]] = []
+        if definitions:
+            parts.append((self._definitions, definitions))
+        if shard:
+            parts.append((self._shard, shard))
+        ranges = definitions + shard
+        self.bytes_in_flight += sum(end - start for _, start, end in ranges)
+        self._in_flight.append((number, ranges))
+        self._committer.submit(Commit(number, parts))
+        return number
+
+    def _on_done(self, number: int) -> None:
+        while self._in_flight and self._in_flight[0][0] <= number:
+            self._give_back(self._in_flight.popleft()[1])
+        self.on_committed(number)
+
+    def _give_back(self, ranges: list[tuple[Block, int, int]]) -> None:
+        for block, start, end in ranges:
+            self.bytes_in_flight -= end - start
+            self._blocks.release(block)
+
+    def _on_failure(self, error: OSError) -> None:
+        self.has_failed = True
+        self.on_failed(error)
+
+    def trim(self) -> None:
+        """See `posthouse.journal.api.Journal.trim`: whole segments without a live message go."""
+        position = self._shard.buffer.oldest_live()
+        if position > self._trimmed_to and self._committer is not None and not self.has_failed:
+            self._trimmed_to = position
+            self._committer.submit(Commit(0, (), [(self._shard, position)]))
+
+    def stop(self) -> None:
+        """See `posthouse.journal.api.Journal.stop`."""
+        if self._committer is not None:
+            if not self.has_failed:
+                self.commit()
+            self._committer.stop()
+            self._committer = None
+        self._definitions.close()
+        self._shard.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None

@@ -1,0 +1,278 @@
+"""One log as a directory of segment files.
+
+A segment is named by the log position of its first octet (20 digits) and holds exactly the log's octets from there, so
+``position - base`` is the file offset. Segments begin and end at entry boundaries. Opening verifies every entry, cuts a torn
+tail, reports damage, and claims the log with the next epoch before anything else is written.
+
+`open` and `trim` run where nothing else touches the log; `write` and `sync` on the committer's thread.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from posthouse.journal import entry
+from posthouse.journal.block import Block, LogBuffer
+from posthouse.journal.constants import ENTRY_FLAG_CLAIM, ENTRY_MAGIC_BYTES, KIND_CLAIM
+from posthouse.journal.files import File, Files
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".seg"
+SEGMENT_SIZE = 64 << 20
+# Recovered octets become blocks of about this size, so that memory comes back as messages go.
+PIECE_SIZE = 1 << 20
+
+
+@dataclass
+class RecoveryReport:
+    """What opening found wrong, for the log and the status."""
+
+    entries: int = 0
+    octets: int = 0
+    torn: list[tuple[str, int, int]] = field(default_factory=list)  # file, offset, octets cut
+    damaged: list[tuple[str, int, int]] = field(default_factory=list)  # file, offset, octets skipped
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was cut or skipped."""
+        return not self.torn and not self.damaged
+
+
+@dataclass
+class Recovered:
+    """A piece of the log in memory: the block, and the (start, end) of its good entries."""
+
+    block: Block
+    entries: list[tuple[int, int]]
+
+
+def segment_name(base: int) -> str:
+    """The file name of the segment that starts at ``base``."""
+    return f"{base:020d}{SUFFIX}"
+
+
+class LocalLog:
+    """A log on this machine's disk.
+
+    Attributes:
+        buffer: its append side.
+        report: what the last opening found.
+        order: logs of one commit are written by rising order: definitions before the messages that need them.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        buffer: LogBuffer,
+        *,
+        segment_size: int = SEGMENT_SIZE,
+        sync: bool = True,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._segment_size = segment_size
+        self._sync = sync
+        self._file: File | None = None
+        self._active_size = 0
+        self._bases: list[int] = []
+        self._dirty = False
+        self.buffer = buffer
+        self.report = RecoveryReport()
+        self.order = 0
+
+    def _path(self, base: int) -> str:
+        return f"{self._directory}/{segment_name(base)}"
+
+    # --- opening --------------------------------------------------------------------------------
+
+    def open(self, claimant: str) -> list[Recovered]:
+        """Verify, repair the tail, claim; returns what was read. ``claimant`` is noted in the claim.
+
+        Raises:
+            OSError: the directory cannot be read or written.
+        """
+        self._files.make_directory(self._directory)
+        recovered: list[Recovered] = []
+        epoch = -1
+        position = 0
+        self._bases = self._segments()
+        for n, base in enumerate(self._bases):
+            if n and base != position:
+                self.report.damaged.append((segment_name(base), 0, base - position))
+                log.error("%s: the log is missing octets %d to %d", self._directory, position, base)
+            is_last = n == len(self._bases) - 1
+            epoch, position = self._recover_segment(base, epoch, is_last, recovered)
+        if not self._bases:
+            self._bases = [0]
+            self._file = self._files.create(self._path(0))
+            self._files.sync_directory(self._directory)
+        else:
+            self._file = self._files.open_append(self._path(self._bases[-1]))
+        self._active_size = position - self._bases[-1]
+        self.buffer.begin(position, epoch + 1)
+        self._claim(claimant)
+        return recovered
+
+    def _segments(self) -> list[int]:
+        names = [n for n in self._files.list(self._directory) if n.endswith(SUFFIX)]
+        return sorted(int(n[: -len(SUFFIX)]) for n in names)
+
+    def _recover_segment(
+        self, base: int, epoch: int, is_last: bool, recovered: list[Recovered]
+    ) -> tuple[int, int]:
+        path = self._path(base)
+        data = self._files.read(path)
+        size = len(data)
+        at = 0
+        entries: list[tuple[int, int]] = []
+        while True:
+            found, at, epoch = entry.scan(data, at, size, base, epoch)
+            entries += found
+            if at >= size:
+                break
+            resume = self._find_good(data, at, size, base)
+            if resume < 0:
+                break
+            self._set_aside(path, data)
+            self.report.damaged.append((segment_name(base), at, resume - at))
+            log.error("%s: damage at offset %d, %d octets skipped", path, at, resume - at)
+            at = resume
+        if at < size:
+            if is_last:
+                self._files.truncate(path, at)
+                self.report.torn.append((segment_name(base), at, size - at))
+                log.warning("%s: torn tail cut at offset %d, %d octets dropped", path, at, size - at)
+            else:
+                self._set_aside(path, data)
+                self.report.damaged.append((segment_name(base), at, size - at))
+                log.error("%s: damage at offset %d, %d octets skipped", path, at, size - at)
+        self.report.entries += len(entries)
+        self.report.octets += size
+        self._adopt(data, base, entries, recovered)
+        return epoch, base + (at if is_last else size)
+
+    def _find_good(self, data: bytearray, at: int, size: int, base: int) -> int:
+        """The offset of the next good entry behind a bad place, or -1: then it is a torn tail."""
+        found = data.find(ENTRY_MAGIC_BYTES, at + 1)
+        while found >= 0:
+            if found % 8 == 0 and entry.measure(data, found, size, base + found) > 0:
+                return found
+            found = data.find(ENTRY_MAGIC_BYTES, found + 1)
+        return -1
+
+    def _set_aside(self, path: str, data: bytearray) -> None:
+        """Keep a copy of a damaged file before anything changes it."""
+        aside = path + ".damaged"
+        if self._files.exists(aside):
+            return
+        file = self._files.create(aside)
+        file.append([data])
+        file.datasync()
+        file.close()
+        self._files.sync_directory(self._directory)
+
+    def _adopt(
+        self,
+        data: bytearray,
+        base: int,
+        entries: list[tuple[int, int]],
+        recovered: list[Recovered],
+    ) -> None:
+        """Cut the segment into blocks at entry boundaries."""
+        table = self.buffer.table
+        n = 0
+        while n < len(entries):
+            start = entries[n][0]
+            last = n
+            while last + 1 < len(entries) and entries[last + 1][1] - start <= PIECE_SIZE:
+                last += 1
+            end = entries[last][1]
+            block = table.adopt(base + start, data[start:end])
+            block.used = end - start
+            piece = [(a - start, b - start) for a, b in entries[n : last + 1]]
+            recovered.append(Recovered(block, piece))
+            self.buffer.history.append(block)
+            n = last + 1
+
+    def _claim(self, claimant: str) -> None:
+        """Write and sync the claim of this opening's epoch."""
+        text = json.dumps({"claimant": claimant, "epoch": self.buffer.epoch}).encode()
+        text += b" " * (-len(text) % 8)
+        frame = (8 + len(text)).to_bytes(4, "little") + bytes((KIND_CLAIM, 0, 0, 0)) + text
+        self.buffer.append(frame)
+        ranges = self.buffer.seal()
+        block, start, _ = ranges[0]
+        block.data[start + 5] |= ENTRY_FLAG_CLAIM
+        self.write(ranges)
+        self.sync()
+        for block, _, _ in ranges:
+            self.buffer.table.release(block)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def write(self, ranges: Sequence[tuple[Block, int, int]]) -> None:
+        """Checksum and append sealed entries, rolling to a new segment where one is full."""
+        pieces: list[memoryview] = []
+        for block, start, end in ranges:
+            size = end - start
+            if self._active_size and self._active_size + size > self._segment_size:
+                self._append(pieces)
+                pieces = []
+                self._roll(block.base + start)
+            entry.finish(block.data, start, end)
+            pieces.append(memoryview(block.data)[start:end])
+            self._active_size += size
+        self._append(pieces)
+
+    def _append(self, pieces: list[memoryview]) -> None:
+        if pieces:
+            assert self._file is not None
+            self._dirty = True
+            self._file.append(pieces)
+
+    def roll_at(self, base: int) -> None:
+        """Start a new segment at ``base``, the end of the log, unless the active one is empty."""
+        if self._active_size:
+            self._roll(base)
+
+    def _roll(self, base: int) -> None:
+        """Seal the active segment and go on in a new one."""
+        assert self._file is not None
+        self.sync()
+        self._file.close()
+        self._file = self._files.create(self._path(base))
+        self._files.sync_directory(self._directory)
+        self._bases.append(base)
+        self._active_size = 0
+
+    def sync(self) -> None:
+        """Make everything written durable (nothing to do in mode ``os``)."""
+        if self._dirty:
+            assert self._file is not None
+            if self._sync:
+                self._file.datasync()
+            self._dirty = False
+
+    def trim(self, position: int) -> int:
+        """Remove the segments that end at or below ``position``, never the active one; returns how many."""
+        removed = 0
+        while len(self._bases) > 1 and self._bases[1] <= position:
+            self._files.unlink(self._path(self._bases.pop(0)))
+            removed += 1
+        return removed
+
+    def close(self) -> None:
+        """Close the active segment; the caller has synced."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def segment_count(self) -> int:
+        """How many segment files there are."""
+        return len(self._bases)
