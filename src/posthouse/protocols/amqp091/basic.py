@@ -160,7 +160,7 @@ def consume(channel: Channel, method: methods.BasicConsume) -> None:
     consumer.exclusive = method.exclusive
     channel.subscribe(consumer)
     channel.consumers[tag] = consumer
-    channel.reply(methods.BasicConsumeOk(consumer_tag=tag), method.no_wait)
+    channel.reply(methods.BasicConsumeOk(consumer_tag=tag), method.nowait)
     queue.add_consumer(consumer, exclusive=method.exclusive)
 
 
@@ -178,7 +178,7 @@ def consumer_priority(arguments: dict[str, Any]) -> int:
 def cancel(channel: Channel, method: methods.BasicCancel) -> None:
     """``basic.cancel``: an unknown tag is answered too."""
     consumer = channel.consumers.get(method.consumer_tag)
-    channel.reply(methods.BasicCancelOk(consumer_tag=method.consumer_tag), method.no_wait)
+    channel.reply(methods.BasicCancelOk(consumer_tag=method.consumer_tag), method.nowait)
     if consumer is not None:
         channel.cancel(consumer)
 

@@ -24,7 +24,7 @@ from posthouse.protocols.amqp091.channel import Channel
 from posthouse.protocols.amqp091.engine import ConnectionCore
 from posthouse.protocols.amqp091.errors import AmqpError, from_domain
 from posthouse.wire.amqp091 import methods
-from posthouse.wire.amqp091.errors import WireError
+from posthouse.wire.errors import WireError
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
 
 log = logging.getLogger(__name__)
