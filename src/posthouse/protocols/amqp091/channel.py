@@ -184,8 +184,8 @@ class Channel(ChannelCore):
             methods.ChannelClose(
                 reply_code=error.code,
                 reply_text=error.text,
-                class_id=error.class_id,
-                method_id=error.method_id,
+                failing_class_id=error.class_id,
+                failing_method_id=error.method_id,
             )
         )
 

@@ -408,8 +408,8 @@ class Session(ConnectionCore):
             methods.ConnectionClose(
                 reply_code=error.code,
                 reply_text=error.text,
-                class_id=error.class_id,
-                method_id=error.method_id,
+                failing_class_id=error.class_id,
+                failing_method_id=error.method_id,
             ),
         )
 

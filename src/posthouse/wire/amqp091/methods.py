@@ -315,18 +315,18 @@ class ConnectionOpenOk(Method):
 class ConnectionClose(Method):
     """``connection.close``"""
 
-    __slots__ = ("reply_code", "reply_text", "class_id", "method_id")
+    __slots__ = ("reply_code", "reply_text", "failing_class_id", "failing_method_id")
     name = "connection.close"
     class_id = 10
     method_id = 50
     has_content = False
     is_synchronous = True
 
-    def __init__(self, *, reply_code: int = 0, reply_text: str = "", class_id: int = 0, method_id: int = 0) -> None:
+    def __init__(self, *, reply_code: int = 0, reply_text: str = "", failing_class_id: int = 0, failing_method_id: int = 0) -> None:
         self.reply_code = reply_code
         self.reply_text = reply_text
-        self.class_id = class_id
-        self.method_id = method_id
+        self.failing_class_id = failing_class_id
+        self.failing_method_id = failing_method_id
 
     @classmethod
     def decode(cls, p: bytes, at: int) -> ConnectionClose:
@@ -334,14 +334,14 @@ class ConnectionClose(Method):
         m.reply_code = _number(p, at, 2)
         at += 2
         m.reply_text, at = _short(p, at)
-        m.class_id = _number(p, at, 2)
+        m.failing_class_id = _number(p, at, 2)
         at += 2
-        m.method_id = _number(p, at, 2)
+        m.failing_method_id = _number(p, at, 2)
         at += 2
         return m
 
     def encode(self) -> bytes:
-        return b'\x00\n\x002' + self.reply_code.to_bytes(2, "big") + _put_short(self.reply_text) + self.class_id.to_bytes(2, "big") + self.method_id.to_bytes(2, "big")
+        return b'\x00\n\x002' + self.reply_code.to_bytes(2, "big") + _put_short(self.reply_text) + self.failing_class_id.to_bytes(2, "big") + self.failing_method_id.to_bytes(2, "big")
 
 
 class ConnectionCloseOk(Method):
@@ -548,18 +548,18 @@ class ChannelFlowOk(Method):
 class ChannelClose(Method):
     """``channel.close``"""
 
-    __slots__ = ("reply_code", "reply_text", "class_id", "method_id")
+    __slots__ = ("reply_code", "reply_text", "failing_class_id", "failing_method_id")
     name = "channel.close"
     class_id = 20
     method_id = 40
     has_content = False
     is_synchronous = True
 
-    def __init__(self, *, reply_code: int = 0, reply_text: str = "", class_id: int = 0, method_id: int = 0) -> None:
+    def __init__(self, *, reply_code: int = 0, reply_text: str = "", failing_class_id: int = 0, failing_method_id: int = 0) -> None:
         self.reply_code = reply_code
         self.reply_text = reply_text
-        self.class_id = class_id
-        self.method_id = method_id
+        self.failing_class_id = failing_class_id
+        self.failing_method_id = failing_method_id
 
     @classmethod
     def decode(cls, p: bytes, at: int) -> ChannelClose:
@@ -567,14 +567,14 @@ class ChannelClose(Method):
         m.reply_code = _number(p, at, 2)
         at += 2
         m.reply_text, at = _short(p, at)
-        m.class_id = _number(p, at, 2)
+        m.failing_class_id = _number(p, at, 2)
         at += 2
-        m.method_id = _number(p, at, 2)
+        m.failing_method_id = _number(p, at, 2)
         at += 2
         return m
 
     def encode(self) -> bytes:
-        return b'\x00\x14\x00(' + self.reply_code.to_bytes(2, "big") + _put_short(self.reply_text) + self.class_id.to_bytes(2, "big") + self.method_id.to_bytes(2, "big")
+        return b'\x00\x14\x00(' + self.reply_code.to_bytes(2, "big") + _put_short(self.reply_text) + self.failing_class_id.to_bytes(2, "big") + self.failing_method_id.to_bytes(2, "big")
 
 
 class ChannelCloseOk(Method):
