@@ -23,6 +23,8 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.routing",
     "posthouse.protocols.amqp091.unacked",
     "posthouse.protocols.amqp091.engine",
+    "posthouse.client.histogram",
+    "posthouse.client.load",
 )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from posthouse.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ class Registry(Generic[T]):
     def __init__(self, group: str, bundled: dict[str, T]) -> None:
         self.group = group
         self._items = dict(bundled)
-        self._missing: set[str] = set()
+        self._points: dict[str, EntryPoint] | None = None
 
     def register(self, name: str, item: T) -> None:
         """Add a factory.
@@ -30,18 +32,21 @@ class Registry(Generic[T]):
         self._items[name] = item
 
     def get(self, name: str) -> T | None:
-        """The factory of that name, or None. Names that were not found are remembered (at most 256)."""
+        """The factory of that name, or None."""
         item = self._items.get(name)
-        if item is not None or name in self._missing:
+        if item is not None:
             return item
-        for point in entry_points(group=self.group):
-            if point.name == name:
-                loaded = cast(T, point.load())
-                self._items[name] = loaded
-                return loaded
-        if len(self._missing) < 256:
-            self._missing.add(name)
-        return None
+        if self._points is None:
+            # Imported late: reading every distribution's metadata costs milliseconds, once.
+            from importlib.metadata import entry_points
+
+            self._points = {point.name: point for point in entry_points(group=self.group)}
+        point = self._points.get(name)
+        if point is None:
+            return None
+        loaded = cast(T, point.load())
+        self._items[name] = loaded
+        return loaded
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

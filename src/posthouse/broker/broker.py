@@ -1,0 +1,88 @@
+"""The broker: virtual hosts over one definitions table. Everything above is handed this object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from posthouse.broker.definitions import Definitions, Rows
+from posthouse.broker.dispatch import Dispatcher, QueueCore
+from posthouse.broker.exchanges.types import exchange_types
+from posthouse.broker.queues.queue import Queue
+from posthouse.broker.vhost import VHost
+from posthouse.core.errors import NotFound
+
+DEFAULT_VHOST = "/"
+
+
+class Broker:
+    """All virtual hosts of a node."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, rows: Rows, typed: Callable[[str, Any], Any]
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.vhosts: dict[str, VHost] = {}
+        self._types = exchange_types()
+        self._definitions = Definitions(rows, typed)
+
+    def load(self) -> None:
+        """Recreate the durable topology; a new node gets the default virtual host."""
+        definitions = self._definitions
+        for name in definitions.vhosts():
+            self._make_vhost(name)
+        if not self.vhosts:
+            self.add_vhost(DEFAULT_VHOST)
+        for (vhost, name), row in definitions.rows("exchange"):
+            kind = self._types.get(row["type"])
+            if kind is None:
+                raise NotFound(
+                    f"exchange '{name}' has the type '{row['type']}', which no installed plugin provides"
+                )
+            self.vhosts[vhost].exchanges[name] = kind(
+                name,
+                auto_delete=row["auto_delete"],
+                internal=row["internal"],
+                arguments=definitions.arguments(row),
+            )
+        for (vhost, name), row in definitions.rows("queue"):
+            host = self.vhosts[vhost]
+            queue = Queue(
+                host, name, True, None, row["auto_delete"], definitions.arguments(row), row["id"]
+            )
+            host.add_queue(queue)
+        for (vhost, number), row in definitions.rows("binding"):
+            self.vhosts[vhost].restore_binding(definitions.loaded_binding(vhost, number, row))
+
+    def _make_vhost(self, name: str) -> VHost:
+        vhost = VHost(name, self.dispatcher, self._definitions, self._types)
+        self.vhosts[name] = vhost
+        return vhost
+
+    def add_vhost(self, name: str) -> VHost:
+        """Create a virtual host; an existing one is returned as it is."""
+        found = self.vhosts.get(name)
+        if found is not None:
+            return found
+        self._definitions.put_vhost(name)
+        return self._make_vhost(name)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host with everything in it."""
+        vhost = self.vhosts.pop(name, None)
+        if vhost is None:
+            raise NotFound(f"no vhost '{name}'")
+        for queue in list(vhost.queues.values()):
+            vhost.drop_queue(queue)
+        for exchange in [x for x in vhost.exchanges if x and not x.startswith("amq.")]:
+            vhost.delete_exchange(exchange)
+        self._definitions.remove_vhost(name)
+
+    def durable_queues(self) -> dict[int, QueueCore]:
+        """The durable queues by their number in the log: for replay."""
+        return {
+            queue.queue_id: queue
+            for vhost in self.vhosts.values()
+            for queue in vhost.queues.values()
+            if queue.queue_id
+        }
