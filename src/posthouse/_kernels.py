@@ -21,6 +21,7 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.index",
     "posthouse.broker.dispatch",
     "posthouse.broker.routing",
+    "posthouse.broker.replay",
     "posthouse.protocols.amqp091.unacked",
     "posthouse.protocols.amqp091.engine",
     "posthouse.client.histogram",
