@@ -1,7 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from posthouse.broker.index cimport QueueIndex
-from posthouse.core cimport mem
+from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, BlockTable, LogBuffer
 
 import cython

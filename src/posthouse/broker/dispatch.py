@@ -9,8 +9,8 @@ Kernel: compiled with ``dispatch.pxd``; the cold half of a queue is `posthouse.b
 
 from __future__ import annotations
 
-from posthouse.broker.index import ENTRY_PERSISTENT, ENTRY_REDELIVERED, QueueIndex
-from posthouse.core import mem
+from posthouse.broker.index import QueueIndex
+from posthouse.core import layout, mem
 from posthouse.journal.block import Block, BlockTable, LogBuffer
 
 RUN_MAX = 4096
@@ -177,7 +177,7 @@ class QueueCore:
         """A message is done with: free its memory, and note the acknowledgement of a persistent one."""
         x = self.blocks.blocks[block_id]
         block = x
-        if flags & ENTRY_PERSISTENT and not self.deleted:
+        if flags & layout.PERSISTENT and not self.deleted:
             lsn = block.base + offset
             if self.ack_count and sequence == self.ack_sequence + 1:
                 self.ack_last = lsn
@@ -199,7 +199,7 @@ class QueueCore:
         if self.deleted:
             self.settle(sequence, block_id, offset, flags)
             return
-        self.index.give_back(sequence, block_id, offset, size, flags | ENTRY_REDELIVERED)
+        self.index.give_back(sequence, block_id, offset, size, flags | layout.REDELIVERED)
         self.dispatcher.mark(self)
 
     def close_range(self) -> None:
@@ -225,7 +225,7 @@ class QueueCore:
         p = block.p
         at = block.used
         mem.put_le32(p, at, size)
-        mem.put_le32(p, at + 4, 2)
+        mem.put_le32(p, at + 4, layout.KIND_ACK)
         mem.put_le32(p, at + 8, self.number)
         mem.put_le32(p, at + 12, self.range_count)
         source = mem.address(self.ranges)

@@ -4,7 +4,6 @@ from posthouse.core cimport mem
 
 import cython
 
-cdef uint32_t ENTRY_REDELIVERED, ENTRY_PERSISTENT
 cdef uint64_t RING_MIN, SHRINK_AT
 
 cdef uint64_t _wide(uint64_t word) noexcept

@@ -14,9 +14,6 @@ from __future__ import annotations
 
 from posthouse.core import mem
 
-ENTRY_REDELIVERED = 1
-ENTRY_PERSISTENT = 2
-
 RING_MIN = 16
 SHRINK_AT = 65535
 

@@ -212,7 +212,7 @@ class VHost:
         return exchange
 
     def _is_durable(self, kind: str, name: str) -> bool:
-        return self.queues[name].durable if kind == QUEUE else self.exchanges[name].durable
+        return bool(self.queues[name].queue_id) if kind == QUEUE else self.exchanges[name].durable
 
     def _unbind(self, exchange: Exchange, binding: Binding) -> None:
         if not exchange.unbind(binding):

@@ -1,11 +1,11 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from posthouse.core cimport mem
+from posthouse.core cimport layout, mem
 
 import cython
 
-cdef Py_ssize_t BLOCK_SIZE, POOL_MAX, ENTRY_HEADER_SIZE, RECORD_HEADER_SIZE
-cdef uint32_t ENTRY_MAGIC, KIND_ENQ, KIND_ACK, FLAG_PERSISTENT
+cdef Py_ssize_t BLOCK_SIZE, POOL_MAX
+cdef uint32_t ENTRY_MAGIC
 
 @cython.final
 cdef class Block:

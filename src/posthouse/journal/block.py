@@ -14,16 +14,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from posthouse.core import mem
+from posthouse.core import layout, mem
 
 BLOCK_SIZE = 1 << 20
 POOL_MAX = 32
 ENTRY_MAGIC = 0x31454850  # "PHE1"
-ENTRY_HEADER_SIZE = 40
-RECORD_HEADER_SIZE = 24
-KIND_ENQ = 1
-KIND_ACK = 2
-FLAG_PERSISTENT = 1
 # What a dropped block holds, so that whoever still names it does not keep its memory.
 NOTHING = bytearray(0)
 
@@ -148,15 +143,15 @@ class LogBuffer:
         block = self.current
         need = size
         if self.entry_start < 0:
-            need = size + ENTRY_HEADER_SIZE
+            need = size + layout.ENTRY_HEADER_SIZE
         if block is None or block.used + need > block.capacity:
-            self.turn(size + ENTRY_HEADER_SIZE)
+            self.turn(size + layout.ENTRY_HEADER_SIZE)
             block = self.current
         assert block is not None
         if self.durable and self.entry_start < 0:
             self.entry_start = block.used
-            block.used += ENTRY_HEADER_SIZE
-            self.position += ENTRY_HEADER_SIZE
+            block.used += layout.ENTRY_HEADER_SIZE
+            self.position += layout.ENTRY_HEADER_SIZE
         return block
 
     def ensure(self, size: int) -> None:
@@ -192,7 +187,7 @@ class LogBuffer:
         mem.put_le32(p, start + 4, 1)
         mem.put_le64(p, start + 8, self.epoch)
         mem.put_le64(p, start + 16, block.base + start)
-        mem.put_le32(p, start + 24, block.used - start - ENTRY_HEADER_SIZE)
+        mem.put_le32(p, start + 24, block.used - start - layout.ENTRY_HEADER_SIZE)
         mem.put_le32(p, start + 28, self.entry_frames)
         mem.put_le64(p, start + 32, 0)
         block.refs += 1
@@ -238,7 +233,7 @@ class LogBuffer:
         block = self.current
         assert block is not None
         mem.copy(
-            block.p, offset + RECORD_HEADER_SIZE + len(route) + len(props), b, 0, len(body)
+            block.p, offset + layout.RECORD_HEADER_SIZE + len(route) + len(props), b, 0, len(body)
         )
         return offset
 
@@ -260,19 +255,19 @@ class LogBuffer:
         The caller copies ``body_len`` bytes to ``offset + 24 + route_len + props_len`` before anything else is
         appended. The record is accounted for (position, entry) when this returns.
         """
-        tail = RECORD_HEADER_SIZE + route_len + props_len + body_len
+        tail = layout.RECORD_HEADER_SIZE + route_len + props_len + body_len
         ids_at = (tail + 3) & ~3
         size = (ids_at + queues_len + 7) & ~7
         block = self.reserve(size)
         p = block.p
         offset = block.used
         mem.put_le32(p, offset, size)
-        mem.put_le32(p, offset + 4, KIND_ENQ | (flags << 8) | (route_len << 16))
+        mem.put_le32(p, offset + 4, layout.KIND_ENQ | (flags << 8) | (route_len << 16))
         mem.put_le32(p, offset + 8, props_len)
         mem.put_le32(p, offset + 12, body_len)
         mem.put_le64(p, offset + 16, queues_len >> 2)
-        mem.copy(p, offset + RECORD_HEADER_SIZE, route, route_at, route_len)
-        mem.copy(p, offset + RECORD_HEADER_SIZE + route_len, props, props_at, props_len)
+        mem.copy(p, offset + layout.RECORD_HEADER_SIZE, route, route_at, route_len)
+        mem.copy(p, offset + layout.RECORD_HEADER_SIZE + route_len, props, props_at, props_len)
         if queues_len:
             mem.copy(p, offset + ids_at, queues, 0, queues_len)
         self.advance(size)

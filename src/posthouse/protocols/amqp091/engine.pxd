@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posthouse.broker.dispatch cimport Consumer, Dispatcher, QueueCore
 from posthouse.broker.index cimport QueueIndex
 from posthouse.broker.routing cimport Route, RouteTable
-from posthouse.core cimport mem
+from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, LogBuffer
 from posthouse.protocols.amqp091.unacked cimport Unacked
 

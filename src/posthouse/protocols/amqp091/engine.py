@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections import deque
 
 from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
-from posthouse.broker.index import ENTRY_PERSISTENT, ENTRY_REDELIVERED
 from posthouse.broker.routing import Route, RouteTable
-from posthouse.core import mem
-from posthouse.journal.block import FLAG_PERSISTENT, Block, LogBuffer
+from posthouse.core import layout, mem
+from posthouse.journal.block import Block, LogBuffer
 from posthouse.protocols.amqp091.unacked import Unacked
 
 BASIC_PUBLISH = 60 << 16 | 40
@@ -429,7 +428,7 @@ class ConnectionCore:
         mem.st32(o, at + 3, n + 2 + route_len)
         at += n
         mem.st64(o, at, channel.delivery_tag)
-        o[at + 8] = flags & ENTRY_REDELIVERED
+        o[at + 8] = flags & layout.REDELIVERED
         mem.copy(o, at + 9, r, offset + 24, route_len)
         at += 9 + route_len
         o[at] = FRAME_END
@@ -698,7 +697,7 @@ class ConnectionCore:
         if persistent and dispatcher.durable is not None:
             log = dispatcher.durable
             ids_len = route.ids_len
-            flags = FLAG_PERSISTENT
+            flags = layout.RECORD_PERSISTENT
             channel.has_persistent = True
             dispatcher.must_commit = True
         left = mem.ld64(p, header + 11)
@@ -727,7 +726,7 @@ class ConnectionCore:
         for i in range(count):
             queue = queues[i]
             if flags and queue.number:
-                queue.index.push(block.id, offset, size, ENTRY_PERSISTENT)
+                queue.index.push(block.id, offset, size, layout.PERSISTENT)
             else:
                 queue.index.push(block.id, offset, size, 0)
             queue.published += 1
@@ -756,7 +755,7 @@ class ConnectionCore:
         ids = b""
         if persistent and durable_ids and dispatcher.durable is not None:
             log = dispatcher.durable
-            flags = FLAG_PERSISTENT
+            flags = layout.RECORD_PERSISTENT
             ids = durable_ids
             channel.has_persistent = True
             dispatcher.must_commit = True

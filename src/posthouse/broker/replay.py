@@ -1,0 +1,134 @@
+"""Replay: from the shard log's recovered entries back to the queues' indexes.
+
+Message frames push entries onto the queues they name; acknowledgement frames take entries out again, by position.
+Queues that no longer exist are passed over. Everything that comes back is marked as redelivered: whether it was delivered
+before the end is not known (promise P5). Kernel: compiled with ``replay.pxd``.
+"""
+
+from __future__ import annotations
+
+from posthouse.broker.dispatch import QueueCore
+from posthouse.broker.index import QueueIndex
+from posthouse.core import layout, mem
+from posthouse.core.errors import CorruptRecord
+from posthouse.journal.block import Block, BlockTable
+
+
+class Replayer:
+    """Replays entries in log order, then `finish`.
+
+    Attributes:
+        queues: durable queues by their number in the log.
+        messages, acks: how many frames of each kind were met.
+    """
+
+    def __init__(self, blocks: BlockTable, queues: dict[int, QueueCore]) -> None:
+        self.blocks = blocks
+        self.queues = queues
+        self.messages = 0
+        self.acks = 0
+
+    def replay(self, block: Block, start: int, end: int) -> None:
+        """One good entry of ``block``.
+
+        Raises:
+            CorruptRecord: a frame that the checksum covers but that makes no sense.
+        """
+        p = block.p
+        at = start + layout.ENTRY_HEADER_SIZE
+        while at < end:
+            size = mem.le32(p, at)
+            if size < 8 or size & 7 or at + size > end:
+                raise CorruptRecord(f"a frame of {size} octets at position {block.base + at}")
+            kind = p[at + 4]
+            if kind == layout.KIND_ENQ:
+                self.enqueue(block, at, size)
+            elif kind == layout.KIND_ACK:
+                self.acknowledge(block, at)
+            at += size
+
+    def enqueue(self, block: Block, at: int, size: int) -> None:
+        """Push the message at ``at`` onto its queues."""
+        p = block.p
+        count = mem.le32(p, at + 16)
+        ids_at = mem.le16(p, at + 6) + mem.le32(p, at + 8) + mem.le32(p, at + 12) + 24
+        ids_at = at + ((ids_at + 3) & ~3)
+        self.messages += 1
+        for i in range(count):
+            x = self.queues.get(mem.le32(p, ids_at + 4 * i))
+            if x is not None:
+                queue = x
+                queue.index.push(block.id, at, size, layout.PERSISTENT | layout.REDELIVERED)
+                block.refs += 1
+
+    def acknowledge(self, block: Block, at: int) -> None:
+        """Take the acknowledged ranges at ``at`` out of their queue."""
+        p = block.p
+        x = self.queues.get(mem.le32(p, at + 8))
+        self.acks += 1
+        if x is None:
+            return
+        queue = x
+        count = mem.le32(p, at + 12)
+        for i in range(count):
+            self.forget(
+                queue.index, mem.le64(p, at + 16 + 16 * i), mem.le64(p, at + 24 + 16 * i)
+            )
+
+    def position(self, index: QueueIndex, sequence: int) -> int:
+        """The log position of a queue's entry."""
+        i = (sequence & index.mask) * 4
+        x = self.blocks.blocks[index.w[i]]
+        block = x
+        return block.base + index.w[i + 1]
+
+    def forget(self, index: QueueIndex, first: int, last: int) -> None:
+        """Drop the entries whose positions are in ``first`` to ``last``; the ring is in order of position."""
+        low = index.head
+        high = index.tail
+        while low < high:
+            if low == index.head and self.position(index, low) >= first:
+                break
+            middle = (low + high) >> 1
+            if self.position(index, middle) < first:
+                low = middle + 1
+            else:
+                high = middle
+        while low < index.tail and self.position(index, low) <= last:
+            i = (low & index.mask) * 4
+            if not index.w[i + 3] & layout.DEAD:
+                index.w[i + 3] |= layout.DEAD
+                index.bytes_ready -= index.w[i + 2]
+            low += 1
+        while index.head < index.tail and index.w[(index.head & index.mask) * 4 + 3] & layout.DEAD:
+            i = (index.head & index.mask) * 4
+            x = self.blocks.blocks[index.w[i]]
+            block = x
+            index.head += 1
+            self.blocks.release(block)
+
+    def finish(self) -> int:
+        """Drop what was acknowledged out of order; returns how many messages the queues hold."""
+        total = 0
+        for x in self.queues.values():
+            queue = x
+            index = queue.index
+            low = index.head
+            kept = low
+            while low < index.tail:
+                i = (low & index.mask) * 4
+                if index.w[i + 3] & layout.DEAD:
+                    y = self.blocks.blocks[index.w[i]]
+                    block = y
+                    self.blocks.release(block)
+                else:
+                    j = (kept & index.mask) * 4
+                    index.w[j] = index.w[i]
+                    index.w[j + 1] = index.w[i + 1]
+                    index.w[j + 2] = index.w[i + 2]
+                    index.w[j + 3] = index.w[i + 3]
+                    kept += 1
+                low += 1
+            index.tail = kept
+            total += index.ready()
+        return total

@@ -1,0 +1,10 @@
+# The compiled form of layout.py.
+cdef enum:
+    KIND_ENQ = 1
+    KIND_ACK = 2
+    ENTRY_HEADER_SIZE = 40
+    RECORD_HEADER_SIZE = 24
+    RECORD_PERSISTENT = 1
+    REDELIVERED = 1
+    PERSISTENT = 2
+    DEAD = 8

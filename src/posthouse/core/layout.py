@@ -1,0 +1,17 @@
+"""Numbers that several kernels share: the log's frames and a queue entry's flags (`docs/format/journal.md`).
+
+Compiled kernels take them from ``layout.pxd`` as C constants; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+KIND_ENQ = 1
+KIND_ACK = 2
+ENTRY_HEADER_SIZE = 40
+RECORD_HEADER_SIZE = 24
+RECORD_PERSISTENT = 1
+
+# Flags of an entry in a queue's index.
+REDELIVERED = 1
+PERSISTENT = 2
+DEAD = 8
