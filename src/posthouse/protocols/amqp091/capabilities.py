@@ -15,9 +15,6 @@ class Profile:
 
     product: str = "RabbitMQ"
     version: str = "3.13.7"
-    heartbeat_s: int = 60
-    channel_max: int = 2047
-    frame_max: int = 131072
     frame_min: int = 4096
     # `configure access to queue ...` since 3.12; before: `access to queue ...`.
     names_the_permission: bool = True

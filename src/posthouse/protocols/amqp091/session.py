@@ -19,6 +19,7 @@ from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Dispatcher, QueueCore
 from posthouse.broker.vhost import VHost
 from posthouse.core.errors import PosthouseError
+from posthouse.protocols.amqp091 import basic, topology
 from posthouse.protocols.amqp091.capabilities import PROFILE, Profile
 from posthouse.protocols.amqp091.channel import Channel
 from posthouse.protocols.amqp091.engine import ConnectionCore
@@ -28,6 +29,9 @@ from posthouse.wire.errors import WireError
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
 
 log = logging.getLogger(__name__)
+
+# The handlers of a channel's methods register themselves.
+_ = (basic, topology)
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 FRAME_METHOD = 1
@@ -78,6 +82,9 @@ class SessionServices:
     queue_high_bytes: int = 32 << 20
     consumers_per_channel_max: int = 0
     mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN")
+    frame_max: int = 131072
+    channel_max: int = 2047
+    heartbeat_s: int = 60
 
 
 class Session(ConnectionCore):
@@ -108,7 +115,7 @@ class Session(ConnectionCore):
         self.capabilities: dict[str, Any] = {}
         self.is_finished = False
         self.heartbeat_s = 0
-        self.channel_max = services.profile.channel_max
+        self.channel_max = services.channel_max
         self.out_high = services.output_high_bytes
         self.queue_high = services.queue_high_bytes
         self.message_max = services.message_size_max
@@ -302,14 +309,14 @@ class Session(ConnectionCore):
             return
         self.identity = outcome.identity
         self._mechanism = None
-        profile = self.services.profile
+        services = self.services
         self.state = State.TUNE_OK
         self.send(
             0,
             methods.ConnectionTune(
-                channel_max=profile.channel_max,
-                frame_max=profile.frame_max,
-                heartbeat=profile.heartbeat_s,
+                channel_max=services.channel_max,
+                frame_max=services.frame_max,
+                heartbeat=services.heartbeat_s,
             ),
         )
 
@@ -331,9 +338,11 @@ class Session(ConnectionCore):
             self.stopped = True
 
     def _on_tune_ok(self, method: methods.ConnectionTuneOk) -> None:
-        profile = self.services.profile
-        _check_tuned("frame_max", method.frame_max, profile.frame_max, profile.frame_min)
-        _check_tuned("channel_max", method.channel_max, profile.channel_max, 1)
+        services = self.services
+        _check_tuned(
+            "frame_max", method.frame_max, services.frame_max, services.profile.frame_min
+        )
+        _check_tuned("channel_max", method.channel_max, services.channel_max, 1)
         self.frame_max = method.frame_max
         self.body_max = method.frame_max - 8
         self.channel_max = method.channel_max

@@ -76,6 +76,11 @@ class Timestamp(int):
     """Seconds since 1970 (tag ``T``)."""
 
 
+def typed_value(tag: str, value: Any) -> Any:  # Any: a number by tag
+    """A field value from its tag and number: what was taken apart for keeping."""
+    return Timestamp(value) if tag == "T" else Typed(tag, value)
+
+
 FieldValue = Any  # one of the types in the table above
 
 _NUMBERS = {

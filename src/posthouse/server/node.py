@@ -1,0 +1,290 @@
+"""The composition root: a configuration becomes a running node, and ends in order.
+
+Start: open the journal (lock, recovery), load the definitions, replay the messages, listen. Stop: accept no more, close
+connections with 320, flush, close the journal. One loop thread owns everything but the committer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import platform
+import random
+import signal
+import string
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from posthouse import __version__
+from posthouse.auth.internal import InternalBackend
+from posthouse.auth.sasl import SaslContext, SaslRegistry
+from posthouse.broker.broker import Broker
+from posthouse.broker.dispatch import Dispatcher
+from posthouse.broker.replay import Replayer
+from posthouse.core.config import Config
+from posthouse.core.errors import StorageError
+from posthouse.journal.api import Journal
+from posthouse.journal.block import BlockTable, LogBuffer
+from posthouse.journal.local.committer import ThreadCommitter
+from posthouse.journal.local.disk import DiskFiles
+from posthouse.journal.local.journal import LocalJournal
+from posthouse.journal.memory import MemoryJournal
+from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
+from posthouse.protocols.amqp091.session import Session, SessionServices
+from posthouse.server.listener import Listener
+from posthouse.server.tick import Tick
+from posthouse.wire.amqp091.fields import typed_value
+
+log = logging.getLogger(__name__)
+
+EX_OK = 0
+EX_UNAVAILABLE = 69
+EX_IOERR = 74
+# How long a stop waits for clients to answer close, and for their output to drain.
+STOP_TIMEOUT_S = 3.0
+TRIM_INTERVAL_S = 1.0
+NAME_ALPHABET = string.ascii_letters + string.digits + "-_"
+
+
+class Node:
+    """One broker process."""
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        self._config = config
+        self._loop = loop
+        self._random = random.SystemRandom()
+        self._stopping = False
+        self._done = asyncio.Event()
+        self._exit_code = EX_OK
+        self.blocks = BlockTable()
+        self.journal = self._open_journal()
+        self.dispatcher = Dispatcher(
+            self.blocks, LogBuffer(self.blocks, False), self.journal.shard
+        )
+        self.tick = Tick(self.dispatcher, self.journal, loop)
+        self.users = InternalBackend(
+            self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
+        )
+        self.broker = Broker(self.dispatcher, self.journal.table, typed_value)
+        self.journal.table.on_change = self._on_definitions_changed
+        self.journal.on_committed = self.tick.on_committed
+        self.journal.on_failed = self._on_journal_failed
+        self.recovered_count = self._load()
+        self.listener = self._make_listener()
+
+    # --- construction ---------------------------------------------------------------------------
+
+    def _open_journal(self) -> Journal:
+        node = self._config.node
+        post: Callable[[Callable[[], object]], object] = self._loop.call_soon_threadsafe
+        if node.memory:
+            return MemoryJournal(self.blocks, post)
+        journal = LocalJournal(
+            DiskFiles(),
+            os.path.abspath(node.data_dir),
+            self.blocks,
+            post,
+            ThreadCommitter,
+            durability=node.durability,
+            segment_size=self._config.log.segment_size_bytes,
+        )
+        try:
+            journal.open(f"{node.name} pid {os.getpid()}")
+        except OSError as error:
+            raise StorageError(
+                f"the data directory {node.data_dir} cannot be used: {error.strerror or error}"
+            ) from error
+        return journal
+
+    def _load(self) -> int:
+        """Definitions, then messages; returns how many messages came back."""
+        auth = self._config.auth
+        self.broker.load()
+        if not self.users.has_users():
+            self.broker.add_vhost(auth.default_vhost)
+            self.users.add_user(auth.default_user, auth.default_pass, auth.default_user_tags)
+            configure, write, read = auth.default_permissions
+            self.users.set_permissions(
+                auth.default_user, auth.default_vhost, configure, write, read
+            )
+        replayer = Replayer(self.blocks, self.broker.durable_queues())
+        for piece in self.journal.recovered:
+            for start, end in piece.entries:
+                replayer.replay(piece.block, start, end)
+        total = replayer.finish()
+        for piece in self.journal.recovered:
+            self.blocks.release(piece.block)
+        self.journal.recovered.clear()
+        return total
+
+    def _make_listener(self) -> Listener:
+        config = self._config
+        context = SaslContext(self.users)
+        services = SessionServices(
+            broker=self.broker,
+            dispatcher=self.dispatcher,
+            sasl=SaslRegistry(context),
+            authorizer=self.users,
+            new_name=self._new_name,
+            server_properties=server_properties(
+                config.node.name, PROFILE, f"Python {platform.python_version()}"
+            ),
+            on_open=self._on_session_open,
+            message_size_max=config.amqp.max_message_size_bytes,
+            output_high_bytes=config.limits.output_high_water_bytes,
+            queue_high_bytes=config.limits.queue_high_water_bytes,
+            consumers_per_channel_max=config.limits.consumer_max_per_channel,
+            mechanisms=config.auth.mechanisms,
+            frame_max=config.amqp.frame_max,
+            channel_max=config.amqp.channel_max,
+            heartbeat_s=config.amqp.heartbeat_s,
+        )
+        return Listener(
+            self._loop,
+            self.tick,
+            lambda peer, local: Session(services, peer, local),
+            backlog=config.amqp.backlog,
+            handshake_timeout_s=config.amqp.handshake_timeout_s,
+            unauthenticated_max=config.amqp.unauthenticated_max,
+            connections_max=config.amqp.connections_max,
+        )
+
+    def _new_name(self, prefix: str) -> str:
+        """A server-made name: the prefix and 22 characters that nobody can guess."""
+        return prefix + "".join(self._random.choices(NAME_ALPHABET, k=22))
+
+    # --- callbacks ------------------------------------------------------------------------------
+
+    def _on_definitions_changed(self) -> None:
+        self.dispatcher.must_commit = True
+
+    def _on_session_open(self, session: Session) -> None:
+        assert session.transport is not None
+        self.listener.opened(session.transport)  # type: ignore[arg-type]  # a Connection
+
+    def _on_journal_failed(self, error: OSError) -> None:
+        """A failed write or sync is final (P12): nothing more is confirmed, and the process ends."""
+        log.critical("the journal failed: %s; nothing later was confirmed, stopping", error)
+        self._exit_code = EX_IOERR
+        self.stop()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def listen(self) -> tuple[str, int]:
+        """Accept connections; returns the address."""
+        amqp = self._config.amqp
+        self.tick.settle()
+        address = self.listener.bind(amqp.bind, amqp.port)
+        self._loop.call_later(TRIM_INTERVAL_S, self._on_trim)
+        return address
+
+    def _on_trim(self) -> None:
+        if not self._stopping:
+            self.journal.trim()
+            self._loop.call_later(TRIM_INTERVAL_S, self._on_trim)
+
+    def stop(self) -> None:
+        """Begin the orderly end; harmless when repeated."""
+        if self._stopping:
+            return
+        self._stopping = True
+        log.info("stopping: closing %d connections", len(self.listener.connections))
+        self.listener.stop_accepting()
+        reason = "broker forced connection closure with reason 'shutdown'"
+        for connection in list(self.listener.connections):
+            connection.session.shutdown(reason)
+        self.tick.settle()
+        self._wait_for_clients(self._loop.time() + STOP_TIMEOUT_S)
+
+    def _wait_for_clients(self, deadline: float) -> None:
+        if self.listener.connections and self._loop.time() < deadline:
+            self._loop.call_later(0.02, self._wait_for_clients, deadline)
+            return
+        self.listener.close()
+        self.tick.settle()
+        self._done.set()
+
+    async def wait(self) -> int:
+        """Until `stop` is through; then close the journal. Returns the exit code."""
+        await self._done.wait()
+        self.journal.stop()
+        return self._exit_code
+
+
+def _lines(config: Config, node: Node, host: str, port: int) -> list[str]:
+    where = "memory only: nothing survives the process"
+    if not config.node.memory:
+        where = f"{os.path.abspath(config.node.data_dir)} (durability: {config.node.durability})"
+    url = f"amqp://{config.auth.default_user}@{host}:{port}/"
+    return [
+        f"Posthouse {__version__}",
+        f"  AMQP 0-9-1   {host}:{port}",
+        f"  data         {where}",
+        f"  messages     {node.recovered_count} recovered",
+        f"  user         {config.auth.default_user} (from this machine only: "
+        f"{'yes' if config.auth.default_user in config.auth.loopback_users else 'no'})",
+        f"  try          posthouse perf amqp --url {url}",
+    ]
+
+
+def _ready(config: Config, host: str, port: int) -> str:
+    memory = config.node.memory
+    return json.dumps(
+        {
+            "event": "ready",
+            "pid": os.getpid(),
+            "amqp": {"host": host, "port": port},
+            "data_dir": None if memory else os.path.abspath(config.node.data_dir),
+            "durability": "none" if memory else config.node.durability,
+        }
+    )
+
+
+async def _serve(config: Config, ready_json: bool) -> int:
+    loop = asyncio.get_running_loop()
+    node = Node(config, loop)
+    try:
+        host, port = node.listen()
+    except OSError as error:
+        node.journal.stop()
+        amqp = config.amqp
+        raise StorageError(
+            f"cannot listen on {amqp.bind}:{amqp.port}: {error.strerror or error}; "
+            "give another --amqp-port (0 picks a free one)"
+        ) from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop)
+    if ready_json:
+        print(_ready(config, host, port), flush=True)
+    print("\n".join(_lines(config, node, host, port)), flush=True)
+    # What exists now lives as long as the process: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    return await node.wait()
+
+
+def _new_loop() -> Any:  # Any: uvloop is untyped where it is not installed
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def run(config: Config, *, ready_json: bool = False) -> int:
+    """Run a node in the foreground until SIGTERM or SIGINT; returns the exit code."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s [%(levelname)s] %(message)s",
+    )
+    logging.Formatter.converter = time.gmtime
+    # The committer needs the interpreter only briefly, but soon: see ADR 0003.
+    sys.setswitchinterval(0.0005)
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_serve(config, ready_json))
