@@ -34,7 +34,12 @@ def extensions() -> list[Extension]:
         Extension(
             name,
             [os.path.join("src", *name.split(".")) + ".py"],
-            extra_compile_args=["-O3", "-fno-strict-aliasing", "-Wno-unreachable-code", "-Wno-unused-function"],
+            extra_compile_args=[
+                "-O3",
+                "-fno-strict-aliasing",
+                "-Wno-unreachable-code",
+                "-Wno-unused-function",
+            ],
         )
         for name in kernels()
     ]

@@ -94,7 +94,7 @@ def _put_long_bytes(octets: bytes) -> bytes:
 class Method:
     """The base of all methods. ``name`` is ``class.method`` as in the specification."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     name: ClassVar[str]
     class_id: ClassVar[int]
     method_id: ClassVar[int]
@@ -216,7 +216,9 @@ def render_method(owner: dict[str, object], method: dict[str, object]) -> str:
         for a in arguments:
             kind = TYPES[a["type"]]
             default = "None" if kind == "Table" else DEFAULTS[kind]
-            parameters.append(f"{a['name']}: {kind}{' | None' if kind == 'Table' else ''} = {default}")
+            parameters.append(
+                f"{a['name']}: {kind}{' | None' if kind == 'Table' else ''} = {default}"
+            )
         out += ["", "    def __init__(self, *, " + ", ".join(parameters) + ") -> None:"]
         for a in arguments:
             value = f"{a['name']} or {{}}" if a["type"] == "table" else a["name"]

@@ -66,9 +66,7 @@ class InternalBackend:
         """Whether anybody exists; a new node makes its default user."""
         return any(True for _ in self._rows.items("user"))
 
-    def set_permissions(
-        self, user: str, vhost: str, configure: str, write: str, read: str
-    ) -> None:
+    def set_permissions(self, user: str, vhost: str, configure: str, write: str, read: str) -> None:
         """Grant by three patterns."""
         self._rows.put(
             "permission", (user, vhost), {"configure": configure, "write": write, "read": read}

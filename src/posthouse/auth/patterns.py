@@ -24,11 +24,15 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
     try:
         tree = sre_parse.parse(pattern)
         if _has_nested_repeat(tree, inside=False):
-            log.warning("permission pattern %r nests repetitions; it denies: write it without", pattern)
+            log.warning(
+                "permission pattern %r nests repetitions; it denies: write it without", pattern
+            )
             return None
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        log.warning("permission pattern %r is not a regular expression (%s); it denies", pattern, error)
+        log.warning(
+            "permission pattern %r is not a regular expression (%s); it denies", pattern, error
+        )
         return None
 
 

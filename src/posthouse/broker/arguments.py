@@ -117,9 +117,7 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Value], str | None]] = {
     "x-max-in-memory-length": _integer(0),
     "x-max-in-memory-bytes": _integer(0),
     "x-max-priority": _integer(0, 255),
-    "x-overflow": _one_of(
-        "invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx"
-    ),
+    "x-overflow": _one_of("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx"),
     "x-queue-mode": _one_of("invalid_queue_mode", "default", "lazy"),
     "x-queue-version": _integer(1, 2),
     "x-single-active-consumer": _boolean,
@@ -200,7 +198,10 @@ def check_equivalent(
                     f"'{_text(received[name])}' but current is '{_text(current[name])}'"
                 )
         elif has_new or has_old:
-            if name == "x-queue-type" and plain((received if has_new else current)[name]) == "classic":
+            if (
+                name == "x-queue-type"
+                and plain((received if has_new else current)[name]) == "classic"
+            ):
                 continue
             new = _with_type(received[name]) if has_new else "none"
             old = _with_type(current[name]) if has_old else "none"

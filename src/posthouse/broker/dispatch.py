@@ -9,9 +9,11 @@ Kernel: compiled with ``dispatch.pxd``; the cold half of a queue is `posthouse.b
 
 from __future__ import annotations
 
+from typing import Any
+
 from posthouse.broker.index import QueueIndex
 from posthouse.core import layout, mem
-from posthouse.journal.block import Block, BlockTable, LogBuffer
+from posthouse.journal.block import BlockTable, LogBuffer
 
 RUN_MAX = 4096
 ACK_RANGES_MAX = 512
@@ -62,8 +64,8 @@ class Dispatcher:
         self.alarm = False
         self.dirty: list[QueueCore] = []
         self.acked: list[QueueCore] = []
-        self.touched: list[object] = []
-        self.waiters: set[object] = set()
+        self.touched: list[Any] = []  # Any: sessions, which are above this layer
+        self.waiters: set[Any] = set()
 
     def mark(self, queue: QueueCore) -> None:
         """Have ``queue`` pumped at the end of the batch."""

@@ -71,9 +71,7 @@ class Replayer:
         queue = x
         count = mem.le32(p, at + 12)
         for i in range(count):
-            self.forget(
-                queue.index, mem.le64(p, at + 16 + 16 * i), mem.le64(p, at + 24 + 16 * i)
-            )
+            self.forget(queue.index, mem.le64(p, at + 16 + 16 * i), mem.le64(p, at + 24 + 16 * i))
 
     def position(self, index: QueueIndex, sequence: int) -> int:
         """The log position of a queue's entry."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from posthouse.broker.dispatch import QueueCore
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.routing import Route
 
@@ -33,4 +34,4 @@ def make_route(vhost: VHost, blob: bytes) -> Route:
     if exchange is None or exchange.internal or vhost.needs_headers(name):
         return Route(blob, [], b"", name, False)
     queues = vhost.resolve(name, key, None)
-    return Route(blob, queues, durable_ids(queues), exchange.name, True)
+    return Route(blob, list[QueueCore](queues), durable_ids(queues), exchange.name, True)

@@ -298,9 +298,7 @@ class VHost:
         args.check_queue_arguments(arguments, described)
         keep = durable and exclusive_owner is None
         queue_id = self._definitions.new_queue_id() if keep else 0
-        queue = Queue(
-            self, name, durable, exclusive_owner, auto_delete, dict(arguments), queue_id
-        )
+        queue = Queue(self, name, durable, exclusive_owner, auto_delete, dict(arguments), queue_id)
         self.add_queue(queue)
         if exclusive_owner is not None:
             self._exclusive.setdefault(exclusive_owner, set()).add(queue)

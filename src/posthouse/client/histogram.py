@@ -1,8 +1,9 @@
 """A histogram of durations with constant relative error, for latencies.
 
-Values below 128 have a bucket each; above, every power of two is cut into 64 buckets, so a bucket is at most 1/64 (1.6 %) of its
-values wide. Bucket of v: with s the least shift for which ``v >> s < 128``, the number is ``s * 64 + (v >> s)``.
-The state is one bytearray of u64 counters: histograms of several processes are added up.
+Values below 128 have a bucket each; above, every power of two is cut into 64 buckets, so a bucket
+is at most 1/64 (1.6 %) of its values wide. Bucket of v: with s the least shift for which ``v >> s
+< 128``, the number is ``s * 64 + (v >> s)``. The state is one bytearray of u64 counters:
+histograms of several processes are added up.
 
 Kernel: compiled with ``histogram.pxd``. Used by `posthouse.client.load`.
 """
@@ -62,7 +63,9 @@ class Histogram:
             self.max = other.max
 
     def quantile(self, share: float) -> int:
-        """The lower edge of the bucket in which the value of rank ``round(share * count)`` lies; 0 when empty."""
+        """The lower edge of the bucket in which the value of rank ``round(share * count)`` lies; 0
+        when empty.
+        """
         want = int(share * self.count + 0.5)
         if want < 1:
             want = 1

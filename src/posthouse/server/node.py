@@ -63,9 +63,7 @@ class Node:
         self._exit_code = EX_OK
         self.blocks = BlockTable()
         self.journal = self._open_journal()
-        self.dispatcher = Dispatcher(
-            self.blocks, LogBuffer(self.blocks, False), self.journal.shard
-        )
+        self.dispatcher = Dispatcher(self.blocks, LogBuffer(self.blocks, False), self.journal.shard)
         self.tick = Tick(self.dispatcher, self.journal, loop)
         self.users = InternalBackend(
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)

@@ -31,7 +31,7 @@ def same(wanted: Any, found: Any) -> bool:  # Any: plain values
     """Equality that does not mix booleans, numbers and text."""
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
-    return type(wanted) is type(found) and bool(wanted == found) or _numbers(wanted, found)
+    return (type(wanted) is type(found) and bool(wanted == found)) or _numbers(wanted, found)
 
 
 def _numbers(wanted: Any, found: Any) -> bool:

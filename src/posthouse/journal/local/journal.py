@@ -36,9 +36,7 @@ class Committer(Protocol):
 
 
 Post = Callable[[Callable[[], object]], object]
-CommitterFactory = Callable[
-    [Post, Callable[[int], object], Callable[[OSError], object]], Committer
-]
+CommitterFactory = Callable[[Post, Callable[[int], object], Callable[[OSError], object]], Committer]
 
 
 def _ignore(_: object) -> None:

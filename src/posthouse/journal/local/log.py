@@ -34,7 +34,9 @@ class RecoveryReport:
     entries: int = 0
     octets: int = 0
     torn: list[tuple[str, int, int]] = field(default_factory=list)  # file, offset, octets cut
-    damaged: list[tuple[str, int, int]] = field(default_factory=list)  # file, offset, octets skipped
+    damaged: list[tuple[str, int, int]] = field(
+        default_factory=list
+    )  # file, offset, octets skipped
 
     @property
     def is_clean(self) -> bool:
@@ -146,7 +148,9 @@ class LocalLog:
             if is_last:
                 self._files.truncate(path, at)
                 self.report.torn.append((segment_name(base), at, size - at))
-                log.warning("%s: torn tail cut at offset %d, %d octets dropped", path, at, size - at)
+                log.warning(
+                    "%s: torn tail cut at offset %d, %d octets dropped", path, at, size - at
+                )
             else:
                 self._set_aside(path, data)
                 self.report.damaged.append((segment_name(base), at, size - at))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from posthouse.broker.dispatch import QueueCore
 from posthouse.core import mem
 from posthouse.core.errors import NotFound
 from posthouse.protocols.amqp091.channel import RETIRED, Channel
@@ -39,13 +40,15 @@ def publish(channel: Channel, content: Content) -> None:
     if not route.plain:
         exchange = channel.vhost.publishable_exchange(method.exchange)
     _check_properties(channel, properties)
+    queues: list[QueueCore]
     if route.plain:
         queues = route.queues
         durable_ids = route.durable_ids
         channel.write_ok.add(route.exchange)
     else:
-        queues = channel.vhost.resolve(exchange.name, method.routing_key, properties.headers)
-        durable_ids = channel.vhost.durable_ids(queues)
+        found = channel.vhost.resolve(exchange.name, method.routing_key, properties.headers)
+        queues = list(found)
+        durable_ids = channel.vhost.durable_ids(found)
     persistent = properties.delivery_mode == PERSISTENT
     session.has_published = True
     if not queues and method.mandatory:
@@ -63,7 +66,9 @@ def _short(octets: bytes) -> bytes:
     return bytes((len(octets),)) + octets
 
 
-def _check_properties(channel: Channel, properties: Any) -> None:  # Any: BasicProperties, or a test's double
+def _check_properties(
+    channel: Channel, properties: Any
+) -> None:  # Any: BasicProperties, or a test's double
     expiration = properties.expiration
     if expiration is not None:
         _check_expiration(expiration)

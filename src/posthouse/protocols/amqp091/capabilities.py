@@ -39,7 +39,7 @@ SERVER_CAPABILITIES = (
 def server_properties(cluster_name: str, profile: Profile, platform: str) -> dict[str, object]:
     """The table of ``connection.start``, sorted by key as RabbitMQ sends it."""
     return {
-        "capabilities": {name: True for name in sorted(SERVER_CAPABILITIES)},
+        "capabilities": dict.fromkeys(sorted(SERVER_CAPABILITIES), True),
         "cluster_name": cluster_name,
         "copyright": "Copyright (c) the Posthouse developers.",
         "information": "Posthouse speaks RabbitMQ's AMQP 0-9-1. Licensed under the Apache License 2.0.",

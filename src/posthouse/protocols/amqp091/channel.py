@@ -7,9 +7,10 @@ owns the channel's life. AMQP 0-9-1 §2.2.5; RabbitMQ for texts and for what is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from posthouse.auth.permissions import PermissionCache
+from posthouse.broker.queues.queue import Queue
 from posthouse.protocols.amqp091.content import Content
 from posthouse.protocols.amqp091.engine import AmqpConsumer, ChannelCore
 from posthouse.protocols.amqp091.errors import AmqpError
@@ -18,7 +19,6 @@ from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import method_frame
 
 if TYPE_CHECKING:
-    from posthouse.broker.queues.queue import Queue
     from posthouse.broker.vhost import VHost
     from posthouse.protocols.amqp091.session import Session
 
@@ -40,7 +40,7 @@ class Channel(ChannelCore):
         is_closing: ``channel.close`` was sent and is not answered yet.
     """
 
-    handlers: dict[type[methods.Method], Handler] = {}
+    handlers: ClassVar[dict[type[methods.Method], Handler]] = {}
 
     def __init__(self, session: Session, number: int) -> None:
         super().__init__(session, number)
@@ -54,7 +54,9 @@ class Channel(ChannelCore):
         self.last_queue = ""
         self.transaction: Transaction | None = None
         self.is_closing = False
-        self.permissions = PermissionCache(session.services.authorizer, session.identity, vhost.name)
+        self.permissions = PermissionCache(
+            session.services.authorizer, session.identity, vhost.name
+        )
         self._content: Content | None = None
 
     # --- frames ---------------------------------------------------------------------------------
@@ -104,7 +106,9 @@ class Channel(ChannelCore):
         if code == b"\x00\x14\x00\x29":  # channel.close-ok
             self.session.channels.pop(self.number, None)
             self.session.current = None
-        elif code == b"\x00\x14\x00\x28":  # channel.close crossed ours: answer it, still wait for theirs
+        elif (
+            code == b"\x00\x14\x00\x28"
+        ):  # channel.close crossed ours: answer it, still wait for theirs
             self.send(methods.ChannelCloseOk())
 
     # --- replies --------------------------------------------------------------------------------
@@ -141,14 +145,14 @@ class Channel(ChannelCore):
         """``consumer`` gets nothing more; its outstanding deliveries stay with the channel."""
         number = consumer.number
         if consumer.unacked == 0 and number != RETIRED:
-            self.subscribers[number] = None
+            self.subscribers[number] = None  # type: ignore[call-overload]  # a free number
         consumer.number = RETIRED
 
     def cancel(self, consumer: AmqpConsumer) -> None:
         """End a subscription from the channel's side."""
         del self.consumers[consumer.tag]
         self.unsubscribe(consumer)
-        self.vhost.remove_consumer(consumer.queue, consumer)
+        self.vhost.remove_consumer(queue_of(consumer), consumer)
 
     def on_cancelled(self, consumer: AmqpConsumer) -> None:
         """The queue is gone: tell a client that understands it."""
@@ -168,11 +172,11 @@ class Channel(ChannelCore):
         self.waiting.clear()
         consumers = list(self.consumers.values())
         for consumer in consumers:
-            consumer.queue.remove_consumer(consumer)
+            queue_of(consumer).remove_consumer(consumer)
         self.requeue_all()
         self.consumers.clear()
         for consumer in consumers:
-            self.vhost.remove_consumer(consumer.queue, consumer)
+            self.vhost.remove_consumer(queue_of(consumer), consumer)
         self.subscribers = []
         self.getters.clear()
 
@@ -195,6 +199,13 @@ class Channel(ChannelCore):
         self.session.channels.pop(self.number, None)
         self.session.current = None
         self.send(methods.ChannelCloseOk())
+
+
+def queue_of(consumer: AmqpConsumer) -> Queue:
+    """The consumer's queue, with its cold half."""
+    queue = consumer.queue
+    assert isinstance(queue, Queue)
+    return queue
 
 
 # A subscriber number that no delivery can have: the consumer was cancelled.

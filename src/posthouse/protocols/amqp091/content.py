@@ -19,7 +19,7 @@ class Content:
         body: the octets so far.
     """
 
-    __slots__ = ("_left", "_size_max", "body", "has_header", "method", "props_raw", "properties")
+    __slots__ = ("_left", "_size_max", "body", "has_header", "method", "properties", "props_raw")
 
     def __init__(self, method: methods.BasicPublish, size_max: int) -> None:
         self.method = method
@@ -69,7 +69,9 @@ class Content:
         if not self.has_header:
             raise self.misplaced("content body")
         if len(payload) > self._left:
-            raise AmqpError(501, "content body frame exceeds remaining content size", BASIC_CLASS, 40)
+            raise AmqpError(
+                501, "content body frame exceeds remaining content size", BASIC_CLASS, 40
+            )
         self.body += payload
         self._left -= len(payload)
         return self._left == 0

@@ -136,5 +136,5 @@ cdef class ConnectionCore:
     cdef lay(self, ChannelCore channel, Route route, bint persistent, const unsigned char *p, Py_ssize_t route_at, Py_ssize_t route_len, Py_ssize_t props_at, Py_ssize_t props_len, Py_ssize_t header)
     @cython.locals(size=uint32_t, dispatcher=Dispatcher, i=Py_ssize_t, queue=QueueCore)
     cdef push(self, list queues, Py_ssize_t count, Block block, Py_ssize_t offset, uint32_t flags)
-    @cython.locals(dispatcher=Dispatcher, log=LogBuffer, flags=uint32_t, ids=bytes, offset=Py_ssize_t)
+    @cython.locals(dispatcher=Dispatcher, log=LogBuffer, flags=uint32_t, ids=bytes, offset=Py_ssize_t, block=Block)
     cpdef enqueue(self, ChannelCore channel, list queues, bytes durable_ids, bint persistent, bytes route, bytes props, bytes body)

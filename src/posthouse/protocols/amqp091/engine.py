@@ -16,7 +16,7 @@ from collections import deque
 from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
 from posthouse.broker.routing import Route, RouteTable
 from posthouse.core import layout, mem
-from posthouse.journal.block import Block, LogBuffer
+from posthouse.journal.block import Block
 from posthouse.protocols.amqp091.unacked import Unacked
 
 BASIC_PUBLISH = 60 << 16 | 40
@@ -105,7 +105,6 @@ class AmqpConsumer(Consumer):
             connection.touch()
         return n
 
-
     def cancelled(self) -> None:
         """The queue is gone: the channel tells the client if it understands ``basic.cancel``."""
         self.channel.on_cancelled(self)
@@ -127,7 +126,7 @@ class ChannelCore:
         self.connection = connection
         self.number = number
         self.unacked = Unacked()
-        self.subscribers: list[AmqpConsumer | None] = []
+        self.subscribers: list[AmqpConsumer] = []
         self.delivery_tag = 0
         self.limit = 0
         self.is_slow = False
@@ -527,7 +526,7 @@ class ConnectionCore:
                         if used == 0 and not (at == 0 and size == capacity):
                             break
                     elif method == BASIC_ACK and n == 13:
-                        if channel.acknowledge(mem.ld64(p, at + 11), p[at + 19] & 1):
+                        if channel.acknowledge(mem.ld64(p, at + 11), p[at + 19] & 1 == 1):
                             at += 21
                             continue
             self.on_frame(p[at], number, mem.take(p, at + 7, n))
@@ -580,6 +579,7 @@ class ConnectionCore:
                 return -1
         route = channel.last_route
         routes = self.routes
+        assert routes is not None
         if (
             route is None
             or channel.routes_seen != routes.generation
@@ -705,6 +705,7 @@ class ConnectionCore:
             flags, p, route_at, route_len, p, props_at, props_len, left, route.ids, ids_len
         )
         block = log.current
+        assert block is not None
         q = block.p
         target = offset + 24 + route_len + props_len
         source = props_at + props_len + 8
@@ -760,4 +761,6 @@ class ConnectionCore:
             channel.has_persistent = True
             dispatcher.must_commit = True
         offset = log.append_message(flags, route, props, body, ids)
-        self.push(queues, len(queues), log.current, offset, flags)
+        block = log.current
+        assert block is not None
+        self.push(queues, len(queues), block, offset, flags)

@@ -25,8 +25,8 @@ from posthouse.protocols.amqp091.channel import Channel
 from posthouse.protocols.amqp091.engine import ConnectionCore
 from posthouse.protocols.amqp091.errors import AmqpError, from_domain
 from posthouse.wire.amqp091 import methods
-from posthouse.wire.errors import WireError
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
+from posthouse.wire.errors import WireError
 
 log = logging.getLogger(__name__)
 
@@ -321,9 +321,7 @@ class Session(ConnectionCore):
         )
 
     def _refuse_login(self, reason: str) -> None:
-        log.warning(
-            "connection %s: %s login refused: %s", self.name, self._mechanism_name, reason
-        )
+        log.warning("connection %s: %s login refused: %s", self.name, self._mechanism_name, reason)
         if self.capabilities.get("authentication_failure_close"):
             self.fail(
                 AmqpError(
@@ -339,9 +337,7 @@ class Session(ConnectionCore):
 
     def _on_tune_ok(self, method: methods.ConnectionTuneOk) -> None:
         services = self.services
-        _check_tuned(
-            "frame_max", method.frame_max, services.frame_max, services.profile.frame_min
-        )
+        _check_tuned("frame_max", method.frame_max, services.frame_max, services.profile.frame_min)
         _check_tuned("channel_max", method.channel_max, services.channel_max, 1)
         self.frame_max = method.frame_max
         self.body_max = method.frame_max - 8
@@ -521,7 +517,9 @@ class Session(ConnectionCore):
             return
         if self.state is not State.RUNNING or not self.heartbeat_s:
             return
-        self._silent_s = 0 if self.seen_bytes or self._holds or self._blocked_sent else self._silent_s + 1
+        self._silent_s = (
+            0 if self.seen_bytes or self._holds or self._blocked_sent else self._silent_s + 1
+        )
         self.seen_bytes = False
         if self._silent_s > 2 * self.heartbeat_s:
             log.warning(

@@ -31,7 +31,14 @@ class Unacked:
         self.count = 0
 
     def add(
-        self, tag: int, block: int, offset: int, size: int, flags: int, sequence: int, subscriber: int
+        self,
+        tag: int,
+        block: int,
+        offset: int,
+        size: int,
+        flags: int,
+        sequence: int,
+        subscriber: int,
     ) -> None:
         """Note a delivery; ``tag`` is above all earlier ones."""
         if self.last - self.first == self.mask + 1:

@@ -226,7 +226,9 @@ def encode_value(value: FieldValue) -> bytes:
     if tag == "t":
         return head + (b"\x01" if value else b"\x00")
     if tag == "S" or tag == "x":
-        octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+        octets = (
+            value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+        )
         return head + len(octets).to_bytes(4, "big") + octets
     if tag == "F":
         return head + encode_table(value)
@@ -240,7 +242,7 @@ def encode_value(value: FieldValue) -> bytes:
 
 
 def _encode_decimal(value: Decimal) -> bytes:
-    sign, digits, exponent = value.as_tuple()
+    sign, _, exponent = value.as_tuple()
     if not isinstance(exponent, int) or sign:
         raise ValueError("an AMQP decimal is a finite number not below 0")
     scale = max(0, -exponent)

@@ -22,7 +22,11 @@ PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     """One frame."""
     return (
-        bytes((kind,)) + channel.to_bytes(2, "big") + len(payload).to_bytes(4, "big") + payload + END
+        bytes((kind,))
+        + channel.to_bytes(2, "big")
+        + len(payload).to_bytes(4, "big")
+        + payload
+        + END
     )
 
 
@@ -43,8 +47,7 @@ def content_frames(
     head = class_id.to_bytes(2, "big") + b"\x00\x00" + len(body).to_bytes(8, "big") + props_raw
     parts = [frame(HEADER, channel, head)]
     step = frame_max - OVERHEAD if frame_max else max(1, len(body))
-    for at in range(0, len(body), step):
-        parts.append(frame(BODY, channel, body[at : at + step]))
+    parts += [frame(BODY, channel, body[at : at + step]) for at in range(0, len(body), step)]
     return b"".join(parts)
 
 

@@ -64,7 +64,7 @@ def _put_long_bytes(octets: bytes) -> bytes:
 class Method:
     """The base of all methods. ``name`` is ``class.method`` as in the specification."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     name: ClassVar[str]
     class_id: ClassVar[int]
     method_id: ClassVar[int]
