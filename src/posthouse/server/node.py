@@ -210,6 +210,7 @@ class Node:
     async def wait(self) -> int:
         """Until `stop` is through; then close the journal. Returns the exit code."""
         await self._done.wait()
+        self.tick.stop()
         self.journal.stop()
         return self._exit_code
 

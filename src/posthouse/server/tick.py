@@ -45,6 +45,7 @@ class Tick:
         self._loop = loop
         self._acks_scheduled = False
         self._running = False
+        self._is_stopped = False
         dispatcher.next_commit = journal.next_commit
 
     def settle(self) -> None:
@@ -91,7 +92,12 @@ class Tick:
                 waiters.discard(session)
         self.settle()
 
+    def stop(self) -> None:
+        """Hand over the last acknowledgements; nothing is committed after this."""
+        self.commit()
+        self._is_stopped = True
+
     def _commit_acks(self) -> None:
         self._acks_scheduled = False
-        if self._dispatcher.acked:
+        if self._dispatcher.acked and not self._is_stopped:
             self.commit()

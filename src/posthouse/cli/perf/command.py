@@ -18,23 +18,13 @@ from posthouse.cli.perf.traffic import Traffic
 Figures = dict[str, Any]  # JSON: numbers, texts, truth values
 
 
-class AckChoice(click.ParamType[int]):
-    """``auto``, or after how many messages to acknowledge."""
-
-    name = "auto|N"
-
-    def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        if value in ("auto", 0):
-            return 0
-        try:
-            every = int(value)
-        except ValueError:
-            every = 0
-        if every < 1:
-            self.fail(f"{value!r} is neither 'auto' nor a number from 1 on", param, ctx)
-        return every
+def _ack_every(_: click.Context, __: click.Parameter, value: str) -> int:
+    """``auto`` is 0, anything else the number of messages after which to acknowledge."""
+    if value == "auto":
+        return 0
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 on")
+    return int(value)
 
 
 @click.group()
@@ -87,7 +77,8 @@ def perf() -> None:
 @click.option(
     "--ack",
     "ack_every",
-    type=AckChoice(),
+    callback=_ack_every,
+    metavar="auto|N",
     default="auto",
     show_default=True,
     help="Automatic, or one multiple ack for at least N messages.",

@@ -51,7 +51,7 @@ FRAME_MAX = 131072  # RabbitMQ's default, and the most that we ask for
 M = TypeVar("M", bound=Method)
 
 
-class BrokerClosed(Exception):  # noqa: N818 (named as what happened, like all our errors)
+class BrokerClosed(Exception):  # named as what happened, like all our errors
     """The broker closed the connection or channel, or the connection broke, while an answer was
     awaited.
     """

@@ -14,7 +14,7 @@ EXCHANGES: Final = ("default", "direct", "fanout", "topic", "headers")
 EXCHANGE_NAME: Final = "perf.route"
 
 
-class BadPlan(Exception):  # noqa: N818
+class BadPlan(Exception):
     """The options contradict each other or are out of range."""
 
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
@@ -51,12 +52,18 @@ class Snapshot:
 OnProgress = Callable[[str, Snapshot], None]
 
 
+def _context() -> ForkContext | SpawnContext:
+    """Forking starts a worker in a millisecond; where there is none, a fresh interpreter it is."""
+    if "fork" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context("spawn")
+
+
 class Crew:
     """The worker processes of a run. Owned by the coordinator, which calls `close` in every case."""
 
     def __init__(self, plan: Plan, deadline: float) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+        context = _context()
         self._plan = plan
         self._deadline = deadline
         self._counters = context.RawArray("Q", worker.COUNTERS * plan.processes)
