@@ -188,6 +188,7 @@ class Traffic:
     def _drive(self, control: Control, crew: Crew) -> Figures:
         plan = self._plan
         cpu_before, rss_before = watch.cpu_s(plan.watch_pid), watch.rss_kb(plan.watch_pid)
+        tool_before = worker.cpu_seconds()
         memory: Figures = {}
         if plan.mode == "backlog":
             crew.order("produce")
@@ -230,7 +231,9 @@ class Traffic:
             figures["broker_cpu_s"] = round(cpu, 3)
             per_message = cpu * 1e6 / total.published if total.published else 0.0
             figures["broker_cpu_us_per_msg"] = round(per_message, 4)
-        figures["tool_cpu_s"] = round(sum(r.cpu_s for r in results) + worker.cpu_seconds(), 3)
+        figures["tool_cpu_s"] = round(
+            sum(r.cpu_s for r in results) + worker.cpu_seconds() - tool_before, 3
+        )
         errors = [e for r in results for e in r.errors] + ([crew.error] if crew.error else [])
         if not is_complete and not errors:
             errors = ["messages or confirms are missing"]
