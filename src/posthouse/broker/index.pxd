@@ -4,7 +4,7 @@ from posthouse.core cimport mem
 
 import cython
 
-cdef uint64_t RING_MIN, SHRINK_AT
+cdef uint64_t RING_MIN, SHRINK_AT, LOW_WORD
 
 cdef uint64_t _wide(uint64_t word) noexcept
 

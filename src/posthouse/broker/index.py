@@ -16,6 +16,8 @@ from posthouse.core import mem
 
 RING_MIN = 16
 SHRINK_AT = 65535
+# A typed constant: the literal in an expression would make Cython compute with objects.
+LOW_WORD = 0xFFFFFFFF
 
 
 class QueueIndex:
@@ -129,7 +131,7 @@ class QueueIndex:
             mem.copy(self.rb, (at + 1) * 24, self.rb, at * 24, (self.r_end - at) * 24)
             self.r_end += 1
         i = at * 6
-        r[i] = sequence & 4294967295
+        r[i] = sequence & LOW_WORD
         r[i + 1] = sequence >> 32
         r[i + 2] = block
         r[i + 3] = offset
