@@ -44,6 +44,8 @@ def modules() -> list[str]:
     """All modules of the package by name."""
     names = []
     for path in sorted((SRC / "posthouse").rglob("*.py")):
+        if path.stem == "__main__":
+            continue  # importing it runs a command
         parts = path.relative_to(SRC).with_suffix("").parts
         names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return names
