@@ -44,18 +44,14 @@ def extensions() -> list[Extension]:
         Extension(
             name,
             [os.path.join("src", *name.split(".")) + ".py"],
-            extra_compile_args=[
-                "-O3",
-                "-fno-strict-aliasing",
-                "-Wno-unreachable-code",
-                "-Wno-unused-function",
-            ],
+            extra_compile_args=COMPILE_FLAGS,
         )
         for name in kernels()
     ]
     return cythonize(
         modules,
         nthreads=os.cpu_count() or 1,
+        quiet=True,
         include_path=["src"],
         annotate=bool(os.environ.get("POSTHOUSE_ANNOTATE")),
         language_level=3,
