@@ -27,6 +27,7 @@ from posthouse.wire.errors import WireError
 RECEIVE_BYTES: Final = 1024 * 1024
 OUT_BYTES: Final = 1024 * 1024
 ROUNDS_MAX: Final = 4  # sends per readiness event, so that one fast socket does not starve the rest
+OVERDUE_WAIT_NS: Final = 20_000
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
 
@@ -135,6 +136,7 @@ class ProducerLane(Lane):
         )
         self._units = memoryview(units.data)
         self._out = bytearray(max(OUT_BYTES, units.unit_bytes * 2) if self._is_paced else 0)
+        self._out_view = memoryview(self._out)
         self._out_used = 0
         if self._is_paced:
             interval = int(1e9 * plan.producers / plan.rate)
@@ -165,21 +167,22 @@ class ProducerLane(Lane):
                 self._produce()
 
     def produce_due(self) -> int:
-        """Send what is due; returns nanoseconds until the next message is."""
+        """Send what is due; returns when the next message is (`time.monotonic_ns`)."""
         now = time.monotonic_ns()
+        kernel = self.kernel
         if self.error or self.is_stopping:
-            return 1_000_000_000
-        self._out_used = self.kernel.write_due(self._out, self._out_used, now)
+            return now + 1_000_000_000
+        if kernel.next_due > now:
+            return kernel.next_due
+        self._out_used = kernel.write_due(self._out, self._out_used, now)
         self._flush()
-        wait = self.kernel.next_due - time.monotonic_ns()
-        # overdue means that window or socket forbade: look again soon
-        return wait if wait > 0 else 20_000
+        # still due means that window or socket forbade: look again soon
+        return kernel.next_due if kernel.next_due > now else now + OVERDUE_WAIT_NS
 
     def _flush(self) -> None:
         if not self._out_used or self.error:
             return
-        with memoryview(self._out) as out:
-            size = self._send(out[: self._out_used])
+        size = self._send(self._out_view[: self._out_used])
         if 0 < size < self._out_used:
             self._out[: self._out_used - size] = self._out[size : self._out_used]
         self._out_used -= size

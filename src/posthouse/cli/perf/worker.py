@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import resource
-import select
 import selectors
 import signal
 import time
@@ -22,6 +21,7 @@ from typing import Final
 from posthouse.cli.perf.control import BrokerClosed, Control
 from posthouse.cli.perf.lane import ConsumerLane, Lane, ProducerLane
 from posthouse.cli.perf.plan import Plan
+from posthouse.cli.perf.timer import PreciseTimer
 from posthouse.client.histogram import Histogram
 
 # slots of a worker in the shared counters
@@ -33,7 +33,7 @@ COUNTERS: Final = 4
 
 COUNT_EVERY_NS: Final = 1_000_000
 WAIT_MAX_S: Final = 0.02
-PRECISE_FDS_MAX: Final = 1000  # select(2) takes descriptors below 1024
+PACED_WAIT_S: Final = 0.0005  # where there is no precise timer
 
 
 @dataclass
@@ -60,32 +60,8 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def tighten_timers() -> None:
-    """Ask Linux to wake this process within 1 us of a timeout instead of 50; elsewhere, nothing
-    happens.
-    """
-    import ctypes
-
-    try:
-        ctypes.CDLL(None).prctl(29, 1000, 0, 0, 0)  # PR_SET_TIMERSLACK
-    except (OSError, AttributeError):
-        return
-
-
-class PreciseSelector(selectors.SelectSelector):
-    """select(2): its timeout has microseconds, where Python's epoll rounds up to the next
-    millisecond.
-    """
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        keys = self.get_map()
-        readers = [fd for fd, key in keys.items() if key.events & selectors.EVENT_READ]
-        writers = [fd for fd, key in keys.items() if key.events & selectors.EVENT_WRITE]
-        readable, writable, _ = select.select(readers, writers, [], timeout)
-        ready = dict.fromkeys(readable, selectors.EVENT_READ)
-        for fd in writable:
-            ready[fd] = ready.get(fd, 0) | selectors.EVENT_WRITE
-        return [(keys[fd], mask) for fd, mask in ready.items()]
+def _ignore(_: int) -> None:
+    """The timer expired: it only had to wake the loop."""
 
 
 class Worker:
@@ -104,11 +80,11 @@ class Worker:
         self._deadline = deadline
         self._commands = commands
         self._counters = counters
-        self._selector: selectors.BaseSelector
-        if plan.mode == "latency" and plan.producers + plan.consumers < PRECISE_FDS_MAX:
-            self._selector = PreciseSelector()
-        else:
-            self._selector = selectors.DefaultSelector()
+        self._selector = selectors.DefaultSelector()
+        self._timer: PreciseTimer | None = None
+        if plan.mode == "latency" and PreciseTimer.is_available():
+            self._timer = PreciseTimer()
+            self._selector.register(self._timer, selectors.EVENT_READ, _ignore)
         self._selector.register(commands, selectors.EVENT_READ, self._on_command)
         self._producers: list[ProducerLane] = []
         self._consumers: list[ConsumerLane] = []
@@ -122,9 +98,12 @@ class Worker:
         is_paced = self._plan.mode == "latency"
         while not self._is_finished and time.monotonic() < self._deadline:
             wait = WAIT_MAX_S
-            if is_paced:
-                for lane in self._producers:
-                    wait = min(wait, lane.produce_due() / 1e9)
+            if is_paced and self._producers:
+                next_due = min([lane.produce_due() for lane in self._producers])
+                if self._timer is not None:
+                    self._timer.arm(next_due)
+                else:
+                    wait = PACED_WAIT_S
             for key, mask in self._selector.select(wait):
                 key.data(mask)
             now = time.monotonic_ns()
@@ -136,6 +115,8 @@ class Worker:
         """Close all connections."""
         for lane in self._lanes():
             lane.close()
+        if self._timer is not None:
+            self._timer.close()
         self._selector.close()
 
     def _lanes(self) -> list[Lane]:
@@ -214,7 +195,6 @@ def main(
 ) -> None:
     """The body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides
-    tighten_timers()
     gc.disable()  # a run is short and makes no cycles; a collection would show up in the latencies
     worker = Worker(plan, index, deadline, commands, counters)
     try:
