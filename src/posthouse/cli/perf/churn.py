@@ -14,10 +14,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from posthouse.cli.perf import watch, worker
 from posthouse.cli.perf.control import FRAME_MAX, BrokerClosed, Control, start_ok
+from posthouse.cli.perf.figures import Figures
 from posthouse.cli.perf.plan import Address, Plan
 from posthouse.wire.amqp091.frames import PROTOCOL_HEADER, method_frame
 from posthouse.wire.amqp091.methods import (
@@ -41,7 +42,6 @@ from posthouse.wire.amqp091.methods import (
     decode_method,
 )
 
-Figures = dict[str, Any]  # JSON: numbers, texts, truth values
 OnDone = Callable[[int, float], None]
 
 CHANNEL_MAX: Final = 2047  # RabbitMQ's default

@@ -11,11 +11,10 @@ from rich.console import Console
 
 from posthouse.cli.perf.churn import run_churn, run_idle
 from posthouse.cli.perf.control import BrokerClosed
+from posthouse.cli.perf.figures import Figures
 from posthouse.cli.perf.plan import EXCHANGES, MODES, Address, BadPlan, Plan
 from posthouse.cli.perf.report import Progress, summary
 from posthouse.cli.perf.traffic import Traffic
-
-Figures = dict[str, Any]  # JSON: numbers, texts, truth values
 
 
 def _ack_every(_: click.Context, __: click.Parameter, value: str) -> int:

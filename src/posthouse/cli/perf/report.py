@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from posthouse.cli.perf.traffic import Snapshot
+from posthouse.cli.perf.crew import Snapshot
 
 REFRESH_S = 0.25
 

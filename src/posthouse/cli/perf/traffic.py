@@ -1,132 +1,28 @@
-"""The modes that move messages (flow, backlog, latency): starts the workers, takes the time, adds
-up.
-
-Definitions of the figures (the same as those of the C generator that ours is checked against):
-
-- ``publish_rate``, ``consume_rate``, ``confirm_rate``: messages handed to the socket, received,
-  confirmed per second within the window;
-- ``through_rate``: all messages received / (last receipt - first publish), the honest figure where
-  a backlog piles up;
-- backlog: ``publish_rate`` = count / (queues hold everything - first publish), ``consume_rate`` =
-  received / (last receipt - begin of the drain);
-- latencies: from the time at which a message was *due* to its receipt (latency mode), from sending
-  to confirm otherwise: a stalled broker or generator can hide nothing;
-- ``missing``: deliveries expected that did not come while others still came, nor within
-  ``drain_s`` of the last one.
+"""The modes that move messages (flow, backlog, latency): gives the workers their orders and takes
+the time. What the figures mean stands in `posthouse.cli.perf.figures`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkContext, SpawnContext
-from multiprocessing.process import BaseProcess
-from typing import Any, Final
+from typing import Final
 
 from posthouse.cli.perf import watch, worker
 from posthouse.cli.perf.control import BrokerClosed, Control
+from posthouse.cli.perf.crew import Crew, OnProgress, Snapshot
+from posthouse.cli.perf.figures import (
+    Figures,
+    Total,
+    backlog_figures,
+    latency_figures,
+    settings,
+    window_figures,
+)
 from posthouse.cli.perf.plan import Plan
-from posthouse.client.histogram import Histogram
 
-LOOK_EVERY_S: Final = 0.005  # how often the coordinator looks, in seconds
-ANSWER_MAX_S: Final = 30.0
-
-Figures = dict[str, Any]  # JSON: numbers, texts, truth values
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The counters at one moment."""
-
-    at: float  # time.monotonic
-    published: int
-    received: int
-    confirmed: int
-    errors: int
-
-
-OnProgress = Callable[[str, Snapshot], None]
-
-
-def _context() -> ForkContext | SpawnContext:
-    """Forking starts a worker in a millisecond; where there is none, a fresh interpreter it is."""
-    if "fork" in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("fork")
-    return multiprocessing.get_context("spawn")
-
-
-class Crew:
-    """The worker processes of a run. Owned by the coordinator, which calls `close` in every case."""
-
-    def __init__(self, plan: Plan, deadline: float) -> None:
-        context = _context()
-        self._plan = plan
-        self._deadline = deadline
-        self._counters = context.RawArray("Q", worker.COUNTERS * plan.processes)
-        self._pipes: list[Connection] = []
-        self._processes: list[BaseProcess] = []
-        self.error = ""
-        for index in range(plan.processes):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=worker.main,
-                args=(plan, index, deadline, theirs, self._counters),
-                name=f"perf-{index}",
-                daemon=True,
-            )
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-
-    def order(self, command: str) -> list[object]:
-        """Give all workers a command and collect their answers; a worker that is gone is an error
-        of the run.
-        """
-        answers: list[object] = []
-        try:
-            for pipe in self._pipes:
-                pipe.send(command)
-            for pipe in self._pipes:
-                patience = max(0.1, min(ANSWER_MAX_S, self._deadline + 1 - time.monotonic()))
-                if not pipe.poll(patience):
-                    raise EOFError
-                answers.append(pipe.recv())
-        except (EOFError, OSError):
-            self.error = self.error or f"a worker did not answer to {command!r}"
-        return answers
-
-    def snapshot(self) -> Snapshot:
-        """The sum of the workers' counters; they are at most a few milliseconds old."""
-        at = time.monotonic()
-        c = self._counters[:]
-        step = worker.COUNTERS
-        errors = sum(c[worker.ERRORS :: step]) + bool(self.error)
-        if not all(process.is_alive() for process in self._processes):
-            self.error = self.error or "a worker died"
-            errors += 1
-        return Snapshot(
-            at,
-            sum(c[worker.PUBLISHED :: step]),
-            sum(c[worker.RECEIVED :: step]),
-            sum(c[worker.CONFIRMED :: step]),
-            errors,
-        )
-
-    def close(self) -> None:
-        """End the workers; those that do not end by themselves are killed."""
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            process.join(2)
-            if process.is_alive():
-                process.kill()
-                process.join()
-            process.close()
+LOOK_EVERY_S: Final = 0.005  # how often the coordinator looks
 
 
 def set_up(control: Control, plan: Plan) -> None:
@@ -204,8 +100,8 @@ class Traffic:
         is_complete = self._drain(crew)
         rss_end = watch.rss_kb(plan.watch_pid)
         results = [r for r in crew.order("finish") if isinstance(r, worker.Result)]
-        total = _Total(results)
-        figures = _settings(plan)
+        total = Total(results)
+        figures = settings(plan)
         missing = total.published * plan.copies - total.received if plan.consumers else 0
         figures |= {
             "published": total.published,
@@ -217,14 +113,14 @@ class Traffic:
             "blocked": sum(r.blocked for r in results),
         }
         if plan.mode == "backlog":
-            figures |= self._backlog_figures(total, last, drain_from)
+            figures |= backlog_figures(plan, total, last, drain_from)
             memory["rss_drained_kb"] = rss_end
             grown = (memory["rss_full_kb"] - rss_before) * 1024
             memory["bytes_per_message"] = round(grown / (plan.count * plan.copies), 1)
         else:
-            figures |= _window_figures(plan, total, first, last)
+            figures |= window_figures(plan, total, first, last)
             memory = {"rss_before_kb": rss_before, "rss_end_kb": rss_end}
-        figures |= _latency_figures(plan, total)
+        figures |= latency_figures(plan, total)
         if plan.watch_pid:
             cpu = watch.cpu_s(plan.watch_pid) - cpu_before
             figures |= memory
@@ -316,90 +212,3 @@ class Traffic:
             if now.at > give_up:
                 return False
             time.sleep(0.002)
-
-    def _backlog_figures(self, total: _Total, full: Snapshot, drain_from: float) -> Figures:
-        plan = self._plan
-        fill = max(1e-9, full.at - total.first_sent / 1e9)
-        drain = max(1e-9, total.last_received / 1e9 - drain_from)
-        return {
-            "fill_s": round(fill, 4),
-            "publish_rate": round(plan.count / fill, 1),
-            "drain_s": round(drain, 4),
-            "consume_rate": round(total.received / drain, 1) if total.received else 0.0,
-        }
-
-
-class _Total:
-    """The workers' results as one."""
-
-    def __init__(self, results: list[worker.Result]) -> None:
-        self.published = sum(r.published for r in results)
-        self.received = sum(r.received for r in results)
-        self.confirmed = sum(r.confirmed for r in results)
-        self.first_sent = min((r.first_sent for r in results if r.first_sent), default=0)
-        self.last_received = max((r.last_received for r in results), default=0)
-        self.delivery = _merged([r.delivery for r in results])
-        self.confirm = _merged([r.confirm for r in results])
-
-
-def _merged(states: list[tuple[bytes, int, int]]) -> Histogram:
-    merged = Histogram()
-    for state in states:
-        part = Histogram()
-        part.load(state)
-        merged.merge(part)
-    return merged
-
-
-def _settings(plan: Plan) -> Figures:
-    return {
-        "tool": "posthouse perf amqp",
-        "label": plan.label,
-        "mode": plan.mode,
-        "exchange": plan.exchange,
-        "queues": plan.queues,
-        "producers": plan.producers,
-        "consumers": plan.consumers,
-        "processes": plan.processes,
-        "size": plan.size_bytes,
-        "persistent": plan.is_persistent,
-        "durable": plan.is_durable,
-        "confirm_window": plan.confirm_window,
-        "prefetch": plan.prefetch,
-        "ack": "manual" if plan.ack_every else "auto",
-        "ack_batch": plan.ack_batch if plan.ack_every else 0,
-    }
-
-
-def _window_figures(plan: Plan, total: _Total, first: Snapshot, last: Snapshot) -> Figures:
-    window = max(1e-9, last.at - first.at)
-    span = (total.last_received - total.first_sent) / 1e9
-    consumed = (last.received - first.received) / window
-    return {
-        "window_s": round(window, 4),
-        "publish_rate": round((last.published - first.published) / window, 1),
-        "consume_rate": round(consumed, 1),
-        "confirm_rate": round((last.confirmed - first.confirmed) / window, 1),
-        "through_rate": round(total.received / span, 1) if span > 0 else 0.0,
-        "mb_per_s": round(consumed * plan.size_bytes / 1e6, 2),
-    }
-
-
-def _latency_figures(plan: Plan, total: _Total) -> Figures:
-    figures: Figures = {}
-    if plan.mode == "latency":
-        figures["rate"] = plan.rate
-        figures |= _quantiles("", total.delivery)
-    if plan.confirm_window:
-        figures |= _quantiles("confirm_", total.confirm)
-    return figures
-
-
-def _quantiles(prefix: str, histogram: Histogram) -> Figures:
-    return {
-        f"{prefix}p50_us": histogram.quantile_us(0.5),
-        f"{prefix}p95_us": histogram.quantile_us(0.95),
-        f"{prefix}p99_us": histogram.quantile_us(0.99),
-        f"{prefix}p999_us": histogram.quantile_us(0.999),
-        f"{prefix}max_us": histogram.max / 1000.0,
-    }
