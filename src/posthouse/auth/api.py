@@ -28,6 +28,9 @@ class Authenticator(Protocol):
     def identify(self, name: str) -> Identity | None:
         """The identity of a user vouched for by other means (certificate, anonymous login)."""
 
+    def update_secret(self, identity: Identity, secret: bytes) -> bool:
+        """Whether a fresh secret of a logged-in user is taken; a backend whose logins never expire takes any."""
+
     def is_loopback_only(self, name: str) -> bool:
         """Whether the user may only connect from this machine."""
 

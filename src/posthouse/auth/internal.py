@@ -89,6 +89,10 @@ class InternalBackend:
         row = self._rows.get("user", (name,))
         return None if row is None else Identity(name, frozenset(row["tags"]))
 
+    def update_secret(self, identity: Identity, secret: bytes) -> bool:
+        """RabbitMQ: passwords do not expire, so there is nothing to renew as long as the user exists."""
+        return self._rows.get("user", (identity.name,)) is not None
+
     def is_loopback_only(self, name: str) -> bool:
         """See `posthouse.auth.api.Authenticator`."""
         return name in self._loopback_users

@@ -161,6 +161,5 @@ class SaslRegistry:
         return None if make is None else make(self._context)
 
     def update_secret(self, identity: Identity, secret: bytes) -> bool:
-        """``connection.update-secret``: whether the new secret is good for the same user."""
-        fresh = self._context.authenticator.authenticate(identity.name, secret)
-        return fresh is not None and fresh.name == identity.name
+        """``connection.update-secret``: whether the backend takes the new secret for the same user."""
+        return self._context.authenticator.update_secret(identity, secret)

@@ -239,9 +239,6 @@ class LogConfig(Section):
         5.0, "Longest time an acknowledgement waits for company before it is written.",
         minimum=0.0, maximum=1000.0,
     )  # fmt: skip
-    ack_count_max: int = _setting(
-        1000, "Acknowledgements that are written without waiting longer.", minimum=1
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
 from posthouse.server.listener import Listener
+from posthouse.server.monitor import Monitor
 from posthouse.server.tick import Tick
 from posthouse.wire.amqp091.fields import typed_value
 
@@ -47,7 +48,6 @@ EX_UNAVAILABLE = 69
 EX_IOERR = 74
 # How long a stop waits for clients to answer close, and for their output to drain.
 STOP_TIMEOUT_S = 3.0
-TRIM_INTERVAL_S = 1.0
 NAME_ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
@@ -64,7 +64,14 @@ class Node:
         self.blocks = BlockTable()
         self.journal = self._open_journal()
         self.dispatcher = Dispatcher(self.blocks, LogBuffer(self.blocks, False), self.journal.shard)
-        self.tick = Tick(self.dispatcher, self.journal, loop)
+        self.tick = Tick(
+            self.dispatcher, self.journal, loop, ack_delay_s=config.log.ack_delay_ms / 1000
+        )
+        self.monitor = Monitor(
+            config.limits,
+            None if config.node.memory else os.path.abspath(config.node.data_dir),
+            self._on_alarm,
+        )
         self.users = InternalBackend(
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
         )
@@ -133,6 +140,7 @@ class Node:
                 config.node.name, PROFILE, f"Python {platform.python_version()}"
             ),
             on_open=self._on_session_open,
+            alarm_reason=lambda: self.monitor.reason,
             message_size_max=config.amqp.max_message_size_bytes,
             output_high_bytes=config.limits.output_high_water_bytes,
             queue_high_bytes=config.limits.queue_high_water_bytes,
@@ -165,6 +173,14 @@ class Node:
         assert session.transport is not None
         self.listener.opened(session.transport)  # type: ignore[arg-type]  # a Connection
 
+    def _on_alarm(self, is_alarmed: bool) -> None:
+        """Publishers are blocked at their next publish, or all let go."""
+        self.dispatcher.alarm = is_alarmed
+        if not is_alarmed:
+            for connection in list(self.listener.connections):
+                connection.session.on_alarm_cleared()
+            self.tick.settle()
+
     def _on_journal_failed(self, error: OSError) -> None:
         """A failed write or sync is final (P12): nothing more is confirmed, and the process ends."""
         log.critical("the journal failed: %s; nothing later was confirmed, stopping", error)
@@ -178,13 +194,14 @@ class Node:
         amqp = self._config.amqp
         self.tick.settle()
         address = self.listener.bind(amqp.bind, amqp.port)
-        self._loop.call_later(TRIM_INTERVAL_S, self._on_trim)
+        self._on_second()
         return address
 
-    def _on_trim(self) -> None:
+    def _on_second(self) -> None:
         if not self._stopping:
             self.journal.trim()
-            self._loop.call_later(TRIM_INTERVAL_S, self._on_trim)
+            self.monitor.check()
+            self._loop.call_later(1.0, self._on_second)
 
     def stop(self) -> None:
         """Begin the orderly end; harmless when repeated."""

@@ -14,8 +14,6 @@ from posthouse.broker.dispatch import Dispatcher
 from posthouse.journal.api import Journal
 
 ROUNDS_MAX = 64
-# Acknowledgements alone may wait this long for company before they are written (P4: well below 1 s).
-ACK_DELAY_S = 0.005
 
 
 class Loop(Protocol):
@@ -39,7 +37,11 @@ class Flushable(Protocol):
 class Tick:
     """Runs the pass. Loop thread only."""
 
-    def __init__(self, dispatcher: Dispatcher, journal: Journal, loop: Loop) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, journal: Journal, loop: Loop, *, ack_delay_s: float = 0.005
+    ) -> None:
+        # Acknowledgements alone wait this long for company before they are written (P4: well below 1 s).
+        self._ack_delay_s = ack_delay_s
         self._dispatcher = dispatcher
         self._journal = journal
         self._loop = loop
@@ -73,7 +75,7 @@ class Tick:
             self._running = False
         if dispatcher.acked and not self._acks_scheduled:
             self._acks_scheduled = True
-            self._loop.call_later(ACK_DELAY_S, self._commit_acks)
+            self._loop.call_later(self._ack_delay_s, self._commit_acks)
 
     def commit(self) -> None:
         """Hand everything appended so far to the journal."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from posthouse.auth.permissions import PermissionCache
 from posthouse.broker.queues.queue import Queue
+from posthouse.core.errors import PosthouseError
 from posthouse.protocols.amqp091.content import Content
 from posthouse.protocols.amqp091.engine import AmqpConsumer, ChannelCore
-from posthouse.protocols.amqp091.errors import AmqpError
+from posthouse.protocols.amqp091.errors import AmqpError, from_domain
 from posthouse.protocols.amqp091.transaction import Transaction
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import method_frame
@@ -80,8 +81,16 @@ class Channel(ChannelCore):
         handler = self.handlers.get(type(method))
         if handler is None:
             raise AmqpError(503, "unimplemented method", method.class_id, method.method_id)
+        self._call(handler, method, method)
+
+    def _call(self, handler: Handler, method: methods.Method, argument: object) -> None:
+        """Run a handler; its errors name the method that failed."""
         try:
-            handler(self, method)
+            handler(self, argument)
+        except PosthouseError as error:
+            refusal = from_domain(error)
+            refusal.class_id, refusal.method_id = method.class_id, method.method_id
+            raise refusal from error
         except AmqpError as error:
             if not error.class_id:
                 error.class_id, error.method_id = method.class_id, method.method_id
@@ -97,7 +106,7 @@ class Channel(ChannelCore):
         if complete:
             self._content = None
             self.is_slow = self.transaction is not None
-            self.handlers[methods.BasicPublish](self, content)
+            self._call(self.handlers[methods.BasicPublish], content.method, content)
 
     def _while_closing(self, kind: int, payload: bytes) -> None:
         if kind != FRAME_METHOD:
@@ -159,7 +168,8 @@ class Channel(ChannelCore):
         self.consumers.pop(consumer.tag, None)
         self.unsubscribe(consumer)
         if self.session.capabilities.get("consumer_cancel_notify"):
-            self.send(methods.BasicCancel(consumer_tag=consumer.tag, nowait=True))
+            cancel = methods.BasicCancel(consumer_tag=consumer.tag, nowait=True)
+            self.session.put_after_reply(method_frame(self.number, cancel.encode()))
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -194,7 +204,8 @@ class Channel(ChannelCore):
         )
 
     def close(self) -> None:
-        """The client closed the channel."""
+        """The client closed the channel; confirms that wait for nothing leave before the answer."""
+        self.session.finish_batch()
         self.release()
         self.session.channels.pop(self.number, None)
         self.session.current = None

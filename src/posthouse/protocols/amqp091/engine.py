@@ -542,7 +542,7 @@ class ConnectionCore:
         for x in self.confirming:
             channel = x
             channel.is_confirming = False
-            if channel.published == channel.confirmed:
+            if channel.is_stopped or channel.published == channel.confirmed:
                 continue
             if channel.has_persistent:
                 channel.has_persistent = False

@@ -76,6 +76,7 @@ class SessionServices:
     new_name: Callable[[str], str]
     server_properties: dict[str, object]
     on_open: Callable[[Session], None]
+    alarm_reason: Callable[[], str] = lambda: "low on memory"
     profile: Profile = PROFILE
     message_size_max: int = 134217728
     output_high_bytes: int = 1 << 20
@@ -127,6 +128,8 @@ class Session(ConnectionCore):
         self._sent_before = 0
         self._closing_s = 0
         self._blocked_sent = False
+        self._is_handling = False
+        self._after_reply: list[bytes] = []
 
     @property
     def name(self) -> str:
@@ -188,6 +191,7 @@ class Session(ConnectionCore):
 
     def on_frame(self, kind: int, number: int, payload: bytes) -> None:
         """Every frame that the engine does not handle itself."""
+        self._is_handling = True
         try:
             self._dispatch(kind, number, payload)
         except AmqpError as error:
@@ -199,6 +203,21 @@ class Session(ConnectionCore):
         except Exception:
             log.exception("connection %s: internal error", self.name)
             self.fail(AmqpError(541, "INTERNAL_ERROR"))
+        finally:
+            self._is_handling = False
+            if self._after_reply:
+                frames, self._after_reply = self._after_reply, []
+                self.put(b"".join(frames))
+
+    def put_after_reply(self, data: bytes) -> None:
+        """Write ``data`` behind the answer to the method that is being handled, or at once.
+
+        RabbitMQ: a client that deletes a queue it consumes gets delete-ok before the cancel.
+        """
+        if self._is_handling:
+            self._after_reply.append(data)
+        else:
+            self.put(data)
 
     def _dispatch(self, kind: int, number: int, payload: bytes) -> None:
         if self.state is State.CLOSING:
@@ -487,7 +506,7 @@ class Session(ConnectionCore):
             return
         self._blocked_sent = True
         if self.capabilities.get("connection.blocked"):
-            self.send(0, methods.ConnectionBlocked(reason="low on memory"))
+            self.send(0, methods.ConnectionBlocked(reason=self.services.alarm_reason()))
         if self.transport is not None:
             self.transport.pause()
 
