@@ -77,7 +77,6 @@ class SessionServices:
     server_properties: dict[str, object]
     on_open: Callable[[Session], None]
     alarm_reason: Callable[[], str] = lambda: "low on memory"
-    alarm_reason: Callable[[], str] = lambda: "low on memory"
     profile: Profile = PROFILE
     message_size_max: int = 134217728
     output_high_bytes: int = 1 << 20
