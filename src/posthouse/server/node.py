@@ -13,12 +13,14 @@ import logging
 import os
 import platform
 import random
+import shutil
 import signal
 import string
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from posthouse import __version__
 from posthouse.auth.internal import InternalBackend
@@ -236,16 +238,32 @@ def _lines(config: Config, node: Node, host: str, port: int) -> list[str]:
     where = "memory only: nothing survives the process"
     if not config.node.memory:
         where = f"{os.path.abspath(config.node.data_dir)} (durability: {config.node.durability})"
-    url = f"amqp://{config.auth.default_user}@{host}:{port}/"
+    auth = config.auth
+    user = auth.default_user
+    # The well-known password of the well-known user is no secret; any other one is.
+    password = "guest" if (user, auth.default_pass) == ("guest", "guest") else "PASSWORD"
+    shown = f"[{host}]" if ":" in host else host
+    vhost = "" if auth.default_vhost == "/" else quote(auth.default_vhost, safe="")
+    url = f"amqp://{user}:{password}@{shown}:{port}/{vhost}"
+    limited = ", from this machine only" if user in auth.loopback_users else ""
     return [
         f"Posthouse {__version__}",
-        f"  AMQP 0-9-1   {host}:{port}",
+        f"  AMQP 0-9-1   {shown}:{port}",
         f"  data         {where}",
         f"  messages     {node.recovered_count} recovered",
-        f"  user         {config.auth.default_user} (from this machine only: "
-        f"{'yes' if config.auth.default_user in config.auth.loopback_users else 'no'})",
-        f"  try          posthouse perf amqp --url {url}",
+        f"  user         {user}, password {password}{limited}",
+        f"  try          {_command()} perf amqp --url {url}",
+        "  stop         ctrl-C",
     ]
+
+
+def _command() -> str:
+    """How to call this program again from here."""
+    if sys.argv[0].endswith("__main__.py"):
+        return "python -m posthouse"
+    if shutil.which("posthouse") is None and os.sep in sys.argv[0]:
+        return os.path.relpath(sys.argv[0])
+    return "posthouse"
 
 
 def _ready(config: Config, host: str, port: int) -> str:
