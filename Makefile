@@ -8,6 +8,7 @@ DATA_DIR ?= data
 ARGS ?=
 JOBS := $(shell nproc 2>/dev/null || echo 1)
 CONFORMANCE := $(wildcard tests/conformance/requirements.txt)
+WITH_TESTS := .[test,conformance]
 PYTHON_FILES := src tests tools setup.py $(wildcard benchmarks)
 
 # pip retries a broken download itself; a whole step is tried three times.
@@ -45,7 +46,7 @@ $(VENV)/.kernels: $(VENV)/.package setup.py $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.package $(CONFORMANCE)
 	@echo "installing what the tests need ..."
-	@$(call try,POSTHOUSE_BUILD=pure $(PIP) --no-build-isolation -e '.[test,conformance]' $(addprefix -r ,$(CONFORMANCE)))
+	@$(call try,POSTHOUSE_BUILD=pure $(PIP) --no-build-isolation -e '$(WITH_TESTS)' $(addprefix -r ,$(CONFORMANCE)))
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.package
