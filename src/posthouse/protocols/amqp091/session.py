@@ -50,6 +50,7 @@ class State(enum.Enum):
     OPEN = "opening"
     RUNNING = "running"
     CLOSING = "closing"
+    LINGERING = "waiting for the client to close the socket"
     CLOSED = "closed"
 
 
@@ -387,9 +388,11 @@ class Session(ConnectionCore):
         )
 
     def _on_close(self) -> None:
+        """RabbitMQ: after close-ok the client closes the socket; what it still sends is dropped."""
         self._release_channels()
         self.send(0, methods.ConnectionCloseOk())
-        self._finish()
+        self.state = State.LINGERING
+        self.is_open = False
         self.stopped = True
 
     def _on_update_secret(self, method: methods.ConnectionUpdateSecret) -> None:
@@ -415,7 +418,7 @@ class Session(ConnectionCore):
 
     def fail(self, error: AmqpError) -> None:
         """Close the connection with ``error``; harmless when it is closing already."""
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self.state in (State.CLOSING, State.LINGERING, State.CLOSED):
             return
         log.info("connection %s: closing: %s", self.name, error.text)
         was_known = self.identity is not None or error.code in (403, 530)
@@ -476,7 +479,12 @@ class Session(ConnectionCore):
 
     def lost(self) -> None:
         """The socket is gone."""
-        if self.state not in (State.CLOSED, State.CLOSING, State.HEADER):
+        if self.state not in (
+            State.CLOSED,
+            State.CLOSING,
+            State.LINGERING,
+            State.HEADER,
+        ):
             log.info("connection %s: client unexpectedly closed TCP connection", self.name)
         self._release_channels()
         self.state = State.CLOSED
@@ -528,7 +536,7 @@ class Session(ConnectionCore):
 
     def on_second(self, now: float) -> None:
         """Once a second: heartbeats both ways, and closes that nobody answers."""
-        if self.state is State.CLOSING:
+        if self.state in (State.CLOSING, State.LINGERING):
             self._closing_s += 1
             if self._closing_s > CLOSE_TIMEOUT_S:
                 self._finish()
