@@ -1,7 +1,9 @@
-"""``python -m posthouse.cli.perf``."""
+"""``python -m posthouse.cli.perf``: the same as ``posthouse perf``."""
 
 from __future__ import annotations
 
-from posthouse.cli.perf import perf
+import sys
 
-perf(prog_name="posthouse perf")
+from posthouse.cli.main import main
+
+main(["perf", *sys.argv[1:]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
@@ -24,6 +23,12 @@ def _ack_every(_: click.Context, __: click.Parameter, value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 on")
     return int(value)
+
+
+class Unreachable(click.ClickException):
+    """The broker cannot be reached, or refuses us."""
+
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 @click.group()
@@ -119,29 +124,24 @@ def perf() -> None:
 def amqp(url: str, as_json: bool, **options: Any) -> None:  # Any: click's values, checked by Plan
     """Drive a broker over AMQP 0-9-1.
 
-    Ends with 0 when all messages came and were confirmed, 1 when not, 2 when the options are wrong
-    or the broker cannot be reached.
+    Ends with 0 when all messages came and were confirmed, 1 when not, 64 when the options are wrong,
+    69 when the broker cannot be reached.
     """
     try:
         plan = _plan(url, options)
     except BadPlan as error:
         raise click.UsageError(str(error)) from error
     console = Console(stderr=as_json)
-    progress = Progress(console)
     try:
-        with progress:
+        with Progress(console) as progress:
             figures = run(plan, progress)
     except BrokerClosed as error:
-        click.echo(f"posthouse perf: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("posthouse perf: interrupted", err=True)
-        sys.exit(130)
+        raise Unreachable(str(error)) from error
     if as_json:
         click.echo(json.dumps(figures))
     else:
         console.print(summary(figures))
-    sys.exit(0 if figures["ok"] else 1)
+    click.get_current_context().exit(0 if figures["ok"] else 1)
 
 
 def _plan(url: str, options: dict[str, Any]) -> Plan:

@@ -67,6 +67,7 @@ def start_ok(address: Address) -> ConnectionStartOk:
                 "basic.nack": True,
                 "consumer_cancel_notify": True,
                 "connection.blocked": True,
+                "authentication_failure_close": True,
             },
         },
         mechanism="PLAIN",
@@ -102,7 +103,7 @@ class Control:
 
     def _handshake(self, address: Address) -> None:
         self._send(frames.PROTOCOL_HEADER)
-        self._wait(ConnectionStart)
+        self.server_properties = self._wait(ConnectionStart).server_properties
         self._send(frames.method_frame(0, start_ok(address).encode()))
         tune = self._wait(ConnectionTune)
         self.frame_max = min(tune.frame_max or FRAME_MAX, FRAME_MAX)

@@ -101,6 +101,8 @@ class Traffic:
         rss_end = watch.rss_kb(plan.watch_pid)
         results = [r for r in crew.order("finish") if isinstance(r, worker.Result)]
         total = Total(results)
+        if plan.mode == "flow" and plan.count and total.first_sent:
+            first = Snapshot(total.first_sent / 1e9, 0, 0, 0, 0)
         figures = settings(plan)
         missing = total.published * plan.copies - total.received if plan.consumers else 0
         figures |= {
