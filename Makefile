@@ -67,7 +67,7 @@ test: $(VENV)/.kernels $(VENV)/.test  ## everything, with kernels interpreted an
 
 test-interpreted: $(VENV)/.kernels $(VENV)/.test
 	@echo "unit and property tests, kernels interpreted"
-	@POSTHOUSE_KERNELS=interpreted $(BIN)/python -m pytest -q tests/unit tests/property $(TEST_FLAGS)
+	@POSTHOUSE_KERNELS=interpreted $(BIN)/python -m pytest -q $(wildcard tests/unit tests/property) $(TEST_FLAGS)
 
 test-compiled: $(VENV)/.kernels $(VENV)/.test
 	@echo "all tests, kernels compiled"
@@ -88,7 +88,7 @@ bench: $(VENV)/.kernels  ## measure, beside RabbitMQ where it is installed (ARGS
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 torture: $(VENV)/.kernels $(VENV)/.test  ## the long tests: twenty kills, slow marks
-	@POSTHOUSE_KILLS=20 $(BIN)/python -m pytest -q tests/faults tests/property --timeout 1800 $(TEST_FLAGS)
+	@POSTHOUSE_KILLS=20 $(BIN)/python -m pytest -q $(wildcard tests/faults tests/property) --timeout 1800 $(TEST_FLAGS)
 
 annotate: $(VENV)/.package  ## Cython's annotated pages of the kernels, under src
 	@POSTHOUSE_ANNOTATE=1 $(BIN)/python setup.py -q build_ext --inplace --force
