@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from posthouse.client.histogram import Histogram
 
-DURATIONS_NS = st.one_of(
-    st.integers(0, 300), st.integers(0, 10_000_000), st.integers(0, 2**62 - 1)
-)
+DURATIONS_NS = st.one_of(st.integers(0, 300), st.integers(0, 10_000_000), st.integers(0, 2**62 - 1))
 SHARES = (0.0, 0.01, 0.5, 0.95, 0.99, 0.999, 1.0)
 
 

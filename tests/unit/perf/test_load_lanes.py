@@ -247,7 +247,7 @@ def test_a_rate_sends_what_is_due_and_stamps_it(interval: int, now: int, room: i
     lane.schedule(100, interval)
     out = bytearray(room)
     used = lane.write_due(out, 0, now)
-    due = [t for t in range(100, now + 1, interval)][: room // 50]
+    due = list(range(100, now + 1, interval))[: room // 50]
     assert used == 50 * len(due)
     assert lane.sent == len(due)
     for index, stamp in enumerate(due):

@@ -15,6 +15,9 @@ from posthouse.cli.perf import worker
 from posthouse.cli.perf.plan import Plan
 
 ANSWER_MAX_S: Final = 30.0
+GRACE_S: Final = (
+    3.0  # workers outlive the deadline by this, so that they can tell what they counted
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Crew:
             ours, theirs = context.Pipe()
             process = context.Process(
                 target=worker.main,
-                args=(plan, index, deadline, theirs, self._counters),
+                args=(plan, index, deadline + GRACE_S, theirs, self._counters),
                 name=f"perf-{index}",
                 daemon=True,
             )
