@@ -7,13 +7,14 @@ A kernel is a plain Python module ``x.py`` with an augmenting ``x.pxd`` twin tha
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import pathlib
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+# Only the interpreted run needs the rest, and it costs 25 ms of every start.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 KERNELS: tuple[str, ...] = (
     "posthouse.journal.block",
@@ -29,14 +30,17 @@ KERNELS: tuple[str, ...] = (
 )
 
 
-class _SourceFirst(importlib.abc.MetaPathFinder):
+class _SourceFirst:
     """Finds the ``.py`` of a kernel even where a compiled twin lies beside it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         if fullname not in KERNELS:
             return None
+        import importlib.util
+        import pathlib
+
         file = pathlib.Path(__file__).parent.joinpath(*fullname.split(".")[1:]).with_suffix(".py")
         return importlib.util.spec_from_file_location(fullname, file)
 

@@ -29,6 +29,7 @@ cdef class RouteTable:
     cdef object resolve
     cdef list slots
     cdef readonly Py_ssize_t generation
+    cdef bint is_used
 
     cpdef clear(self)
     @cython.locals(p="const unsigned char *")

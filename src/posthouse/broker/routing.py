@@ -56,11 +56,14 @@ class RouteTable:
         self.resolve = resolve
         self.slots: list[Route | None] = [None] * SLOTS
         self.generation = 0
+        self.is_used = False
 
     def clear(self) -> None:
         """Forget all routes: the topology changed."""
-        self.slots = [None] * SLOTS
         self.generation += 1
+        if self.is_used:
+            self.slots = [None] * SLOTS
+            self.is_used = False
 
     def lookup(self, blob: bytes) -> Route:
         """The route for whole bytes: the cold road's `find`."""
@@ -84,4 +87,5 @@ class RouteTable:
         route.hash = h
         if slots is self.slots:
             slots[i] = route
+            self.is_used = True
         return route

@@ -11,6 +11,7 @@ import enum
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from posthouse.auth.api import Authorizer, Identity
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 _ = (basic, topology)
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+# The header of AMQP 0-9, which RabbitMQ takes for 0-9-1.
+OLD_HEADER = b"AMQP\x01\x01\x00\x09"
 FRAME_METHOD = 1
 FRAME_HEARTBEAT = 8
 # How long a close of ours may stay unanswered before the socket goes.
@@ -87,6 +90,18 @@ class SessionServices:
     frame_max: int = 131072
     channel_max: int = 2047
     heartbeat_s: int = 60
+
+    @cached_property
+    def start_frame(self) -> bytes:
+        """``connection.start``, the same for every connection: encoded once."""
+        start = methods.ConnectionStart(
+            version_major=0,
+            version_minor=9,
+            server_properties=self.server_properties,
+            mechanisms=" ".join(self.mechanisms).encode(),
+            locales=b"en_US",
+        )
+        return method_frame(0, start.encode())
 
 
 class Session(ConnectionCore):
@@ -151,33 +166,20 @@ class Session(ConnectionCore):
     def _receive_header(self, data: bytearray, size: int) -> int:
         known = min(size, 8)
         head = bytes(data[:known])
-        if head != PROTOCOL_HEADER[:known] and head not in (b"AMQP\x01\x01\x00\x09"[:known],):
+        if head not in (PROTOCOL_HEADER[:known], OLD_HEADER[:known]):
             # RabbitMQ: the header it wants, then the socket closes.
             self.put(PROTOCOL_HEADER)
             self._finish()
             return size
         if size < 8:
             return 0
-        if head != PROTOCOL_HEADER:
-            self.send(0, self._start(minor=9 if head[7] == 9 else 1))
-        else:
-            self.send(0, self._start(minor=9))
+        self.put(self.services.start_frame)
         self.state = State.START_OK
         rest = size - 8
         data[:rest] = data[8:size]
         used = self.parse(data, rest)
         data[8 + used : size] = bytes(data[used:rest])
         return 8 + used
-
-    def _start(self, minor: int) -> methods.ConnectionStart:
-        services = self.services
-        return methods.ConnectionStart(
-            version_major=0,
-            version_minor=minor,
-            server_properties=services.server_properties,
-            mechanisms=" ".join(services.mechanisms).encode(),
-            locales=b"en_US",
-        )
 
     def send(self, channel: int, method: methods.Method) -> None:
         """Write one method frame."""
