@@ -179,3 +179,15 @@ def test_a_directory_of_another_version_is_left_alone(tmp_path: pathlib.Path) ->
     assert "use the version that wrote the directory" in result.stderr
     assert (tmp_path / "d" / "format").read_text() == "posthouse 999\n"
     assert not (tmp_path / "d" / "shard").exists()
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_a_start_is_cheap(tmp_path: pathlib.Path) -> None:
+    """At most 40 MB resident and 0.5 s of CPU (the promise is 0.5 s on the clock, on an idle machine)."""
+    with broker(tmp_path) as node:
+        process = pathlib.Path("/proc") / str(node.process.pid)
+        resident = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        user, system = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        cpu_s = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    assert resident <= 40_000_000
+    assert cpu_s <= 0.5
