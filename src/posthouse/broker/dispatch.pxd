@@ -44,6 +44,7 @@ cdef class QueueCore:
     cdef Py_ssize_t turn
     cdef bint dirty
     cdef public bint deleted
+    cdef public bint is_throttled
     cdef public bint is_congested
     cdef public Py_ssize_t bytes_low
     cdef public uint64_t published

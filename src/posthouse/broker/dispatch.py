@@ -104,6 +104,7 @@ class QueueCore:
         consumers: by falling priority, in order of subscription within one priority.
         deleted: the queue is gone; settling its messages only frees memory.
         published, delivered, acknowledged: counters since start.
+        is_throttled: the last pump ended because a consumer's connection takes no more octets now.
         is_congested: publishers are held back until the queue has drained (see `bytes_low`).
     """
 
@@ -116,6 +117,7 @@ class QueueCore:
         self.turn = 0
         self.dirty = False
         self.deleted = False
+        self.is_throttled = False
         self.is_congested = False
         self.bytes_low = 0
         self.published = 0
@@ -135,6 +137,7 @@ class QueueCore:
         n = len(consumers)
         index = self.index
         start = 0
+        self.is_throttled = False
         while start < n and index.ready():
             first = consumers[start]
             end = start + 1

@@ -75,6 +75,7 @@ class AmqpConsumer(Consumer):
         while n < limit:
             if connection.on - connection.oo + connection.transport_bytes > connection.out_high:
                 connection.throttled = True
+                self.queue.is_throttled = True
                 break
             if channel.is_stopped or connection.stopped:
                 break
@@ -734,7 +735,7 @@ class ConnectionCore:
             if not queue.dirty:
                 queue.dirty = True
                 dispatcher.dirty.append(queue)
-            if queue.index.bytes_ready > self.queue_high and len(queue.consumers):
+            if queue.is_throttled and queue.index.bytes_ready > self.queue_high:
                 self.on_congested(queue)
 
     def enqueue(

@@ -202,7 +202,10 @@ class Session(ConnectionCore):
         except PosthouseError as error:
             self._fail(number, from_domain(error))
         except WireError as error:
-            self._fail(number, AmqpError(error.reply_code, error.explanation))
+            self._fail(
+                number,
+                AmqpError(error.reply_code, error.explanation, error.class_id, error.method_id),
+            )
         except Exception:
             log.exception("connection %s: internal error", self.name)
             self.fail(AmqpError(541, "INTERNAL_ERROR"))
@@ -498,7 +501,11 @@ class Session(ConnectionCore):
     # --- back-pressure --------------------------------------------------------------------------
 
     def on_congested(self, queue: QueueCore) -> None:
-        """Stop reading until ``queue`` is half drained."""
+        """Stop reading until ``queue`` is half drained, or the next second.
+
+        Only where a consumer's connection is the bottleneck: consumers that wait for their own acknowledgements, or no
+        consumers at all, let the backlog grow, as RabbitMQ does, up to the memory watermark.
+        """
         if queue.is_congested and self._holds:
             return
         self._holds += 1
@@ -507,6 +514,8 @@ class Session(ConnectionCore):
             self.transport.pause()
 
     def _on_drained(self) -> None:
+        if self._holds == 0:
+            return
         self._holds -= 1
         if self._holds == 0 and not self._blocked_sent and self.transport is not None:
             self.transport.resume()
@@ -544,6 +553,10 @@ class Session(ConnectionCore):
                 self._finish()
                 self._drop()
             return
+        if self._holds:
+            # A consumer that reads nothing any more must not stop its publishers for ever.
+            self._holds = 1
+            self._on_drained()
         if self.state is not State.RUNNING or not self.heartbeat_s:
             return
         self._silent_s = (
