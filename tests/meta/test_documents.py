@@ -67,3 +67,15 @@ def test_both_readmes_show_the_same_script() -> None:
         ]
 
     assert scripts("README.md") == scripts("README.zh-CN.md")
+
+
+def test_measured_figures_are_those_of_the_recorded_run() -> None:
+    script = ROOT / "tools" / "fill_measured.py"
+    result = subprocess.run(
+        [sys.executable, str(script), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stdout
