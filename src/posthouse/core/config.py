@@ -222,8 +222,8 @@ class LimitsConfig(Section):
     )  # fmt: skip
     queue_high_water_bytes: int = _setting(
         32 << 20,
-        "Undelivered bytes of a queue with consumers above which its publishers are read more "
-        "slowly.",
+        "Undelivered bytes of a queue whose consumers' connections cannot take more, above which its "
+        "publishers are read more slowly.",
         minimum=65536,
     )
 
