@@ -1,31 +1,69 @@
-"""What a peer can do wrong on the wire. Each kind carries the reply code its protocol prescribes.
+"""What a peer can do wrong on the wire. Each kind carries the reply code that AMQP 0-9-1 and RabbitMQ prescribe.
 
 ::
 
     WireError
-    ├── SyntaxProblem     malformed arguments or tables (501 on a frame that cannot be decoded)
+    ├── SyntaxProblem     arguments that do not decode (501)
+    │   └── BadField      a malformed field table or property list (502)
     ├── UnknownMethod     no such class or method (503)
+    ├── UnknownFrame      no such frame type, or a payload too short for its type (501)
     ├── FrameTooLarge     above the negotiated limit (501)
     └── BadFrameEnd       the end octet is not 0xCE (501)
+
+Texts are RabbitMQ's (seen on 3.10.8). RabbitMQ: for an unknown method and for a malformed table it drops the socket
+without a frame; we answer with the code that the specification has for it.
 """
 
 from __future__ import annotations
 
+# RabbitMQ shows at most so many octets of a bad frame.
+OCTETS_SHOWN = 16
+# A reply text has at most 255 octets, and each octet shown takes two of them or more.
+ARGUMENTS_SHOWN = 128
+
+_ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\e"}
+_ESCAPES |= {34: '\\"', 92: "\\\\"}
+
+
+def octets_text(octets: bytes) -> str:
+    """``octets`` as an Erlang binary of numbers: ``<<0,50>>``."""
+    return f"<<{','.join(map(str, octets))}>>"
+
+
+def binary_text(octets: bytes) -> str:
+    """``octets`` as Erlang prints a binary: ``<<"abc">>`` if they are printable Latin-1, else their numbers."""
+    if not octets or not all(
+        32 <= octet <= 126 or octet >= 160 or octet in _ESCAPES for octet in octets
+    ):
+        return octets_text(octets)
+    return '<<"' + "".join(_ESCAPES.get(octet) or chr(octet) for octet in octets) + '">>'
+
+
+def frame_text(kind: int, payload: bytes, reason: str) -> str:
+    """RabbitMQ's sentence about a frame that it cannot use."""
+    shown = "all octets" if len(payload) <= OCTETS_SHOWN else f"first {OCTETS_SHOWN} octets"
+    return f"type {kind}, {shown} = {binary_text(payload[:OCTETS_SHOWN])}: {reason}"
+
 
 class WireError(Exception):
-    """The root: the peer broke the protocol. ``explanation`` is for the close frame."""
+    """The root: the peer broke the protocol.
+
+    Attributes:
+        explanation: for the close frame, without the code's name.
+        class_id, method_id: the method that is to blame, 0 when none is.
+    """
 
     reply_code = 501
 
-    def __init__(self, explanation: str) -> None:
+    def __init__(self, explanation: str, class_id: int = 0, method_id: int = 0) -> None:
         super().__init__(explanation)
         self.explanation = explanation
+        self.class_id = class_id
+        self.method_id = method_id
 
 
 class SyntaxProblem(WireError):
     """Octets that do not decode to what they should be."""
-
-    reply_code = 501
 
 
 class BadField(SyntaxProblem):
@@ -40,16 +78,22 @@ class UnknownMethod(WireError):
     reply_code = 503
 
     def __init__(self, class_id: int, method_id: int) -> None:
-        super().__init__("unimplemented method")
-        self.class_id = class_id
-        self.method_id = method_id
+        super().__init__("unimplemented method", class_id, method_id)
+
+
+class UnknownFrame(WireError):
+    """A frame of no known type, or with a payload that its type cannot have."""
+
+    def __init__(self, kind: int, payload: bytes) -> None:
+        super().__init__(frame_text(kind, payload, "unknown_frame"))
+        self.kind = kind
 
 
 class FrameTooLarge(WireError):
-    """A frame above the limit."""
+    """A frame above the limit. ``limit`` is the largest payload: the negotiated frame-max less 8."""
 
     def __init__(self, kind: int, size: int, limit: int) -> None:
-        super().__init__(f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}")
+        super().__init__(frame_text(kind, b"", f"{{frame_too_large,{size},{limit}}}"))
         self.size = size
         self.limit = limit
 
@@ -57,6 +101,6 @@ class FrameTooLarge(WireError):
 class BadFrameEnd(WireError):
     """A wrong end octet."""
 
-    def __init__(self, octet: int) -> None:
-        super().__init__(f"{{invalid_frame_end_marker,{octet}}}")
+    def __init__(self, kind: int, payload: bytes, octet: int) -> None:
+        super().__init__(frame_text(kind, payload, f"{{invalid_frame_end_marker,{octet}}}"))
         self.octet = octet

@@ -15,13 +15,14 @@ x   binary       bytearray            V    void         None
 === ============ ==================== ===  ============ ====================
 
 A long string that is not UTF-8 is `bytes`. Integers of other widths than ``I`` keep their tag in `Typed`, so that
-decoding and encoding give the same octets. ``L`` is signed 64 bit too. Duplicate keys: the first one wins.
+decoding and encoding give the same octets. ``L`` is signed 64 bit too. Duplicate keys: the first one wins. Numbers are finite.
 """
 
 from __future__ import annotations
 
 import struct
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from posthouse.wire.errors import BadField
@@ -136,8 +137,13 @@ def _decode_value(p: bytes, at: int, end: int, depth: int) -> tuple[FieldValue, 
             raise BadField("field value is cut short")
         value = number.unpack_from(p, at)[0]
         at += number.size
-        if tag in (73, 100):  # I, d
+        if tag == 73:  # I
             return value, at
+        if tag in (100, 102):  # d, f
+            # RabbitMQ: Erlang has no NaN and no infinity, and neither has JSON.
+            if not isfinite(value):
+                raise BadField("a field value is not a finite number")
+            return (value if tag == 100 else Typed("f", value)), at
         if tag == 84:  # T
             return Timestamp(value), at
         return Typed("l" if tag == 76 else chr(tag), value), at

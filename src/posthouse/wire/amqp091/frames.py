@@ -6,6 +6,7 @@ road has its own walker (`posthouse.protocols.amqp091.engine`).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 from posthouse.wire.errors import BadFrameEnd, FrameTooLarge
@@ -14,6 +15,7 @@ METHOD = 1
 HEADER = 2
 BODY = 3
 HEARTBEAT = 8
+HEAD = struct.Struct(">BHI")
 END = b"\xce"
 OVERHEAD = 8
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
@@ -21,13 +23,7 @@ PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     """One frame."""
-    return (
-        bytes((kind,))
-        + channel.to_bytes(2, "big")
-        + len(payload).to_bytes(4, "big")
-        + payload
-        + END
-    )
+    return HEAD.pack(kind, channel, len(payload)) + payload + END
 
 
 def method_frame(channel: int, payload: bytes) -> bytes:
@@ -52,35 +48,42 @@ def content_frames(
 
 
 class FrameReader:
-    """Splits a stream of octets into frames. Buffers at most one incomplete frame of ``frame_max`` octets."""
+    """Splits a stream of octets into frames. Keeps at most one incomplete frame between two feeds.
+
+    ``frame_max`` may be changed at any time (tune); 0 means no limit.
+    """
 
     def __init__(self, frame_max: int = 131072) -> None:
         self.frame_max = frame_max
         self._buffer = bytearray()
+        self._at = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (type, channel, payload) of every frame completed by ``data``.
+        """Take ``data``; yields (type, channel, payload) of every frame that is complete.
+
+        Frames that the caller does not take now come first the next time.
 
         Raises:
-            FrameTooLarge, BadFrameEnd: nothing behind it can be understood.
+            FrameTooLarge, BadFrameEnd: while iterating; nothing behind it can be understood.
         """
+        del self._buffer[: self._at]
+        self._at = 0
+        self._buffer += data
+        return self._frames()
+
+    def _frames(self) -> Iterator[tuple[int, int, bytes]]:
         buffer = self._buffer
-        buffer += data
-        at = 0
-        try:
-            while len(buffer) - at >= 7:
-                size = int.from_bytes(buffer[at + 3 : at + 7], "big")
-                if self.frame_max and size > self.frame_max - OVERHEAD + 8:
-                    raise FrameTooLarge(buffer[at], size, self.frame_max)
-                end = at + 7 + size
-                if len(buffer) <= end:
-                    break
-                if buffer[end] != 0xCE:
-                    raise BadFrameEnd(buffer[end])
-                kind = buffer[at]
-                channel = int.from_bytes(buffer[at + 1 : at + 3], "big")
-                payload = bytes(buffer[at + 7 : end])
-                at = end + 1
-                yield kind, channel, payload
-        finally:
-            del buffer[:at]
+        while len(buffer) - self._at >= 7:
+            kind, channel, size = HEAD.unpack_from(buffer, self._at)
+            # RabbitMQ: the limit is frame-max for the payload alone, though it says 8 less.
+            if self.frame_max and size > self.frame_max:
+                raise FrameTooLarge(kind, size, self.frame_max - OVERHEAD)
+            start = self._at + 7
+            end = start + size
+            if len(buffer) <= end:
+                return
+            payload = bytes(buffer[start:end])
+            if buffer[end] != END[0]:
+                raise BadFrameEnd(kind, payload, buffer[end])
+            self._at = end + 1
+            yield kind, channel, payload

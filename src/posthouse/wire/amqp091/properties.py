@@ -78,8 +78,7 @@ class BasicProperties:
         if len(raw) < 2:
             raise BadField("property flags are cut short")
         flags = int.from_bytes(raw[:2], "big")
-        if flags & 3:
-            raise BadField("unknown property flags are set")
+        # RabbitMQ: the two flags that no property has are ignored.
         at = 2
         found = cls()
         try:
