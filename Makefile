@@ -1,4 +1,4 @@
-# The front door. `make run` and `make test` need Debian's python3 (3.11 or later), python3-venv, gcc, libc6-dev, make.
+# The front door. `make run` and `make test` need Debian's python3 (3.11 or later), python3-venv, python3-dev, gcc, libc6-dev, make.
 # Everything they install goes to .venv; VENV=DIR and PYTHON=python3.12 choose others.
 
 PYTHON ?= python3

@@ -69,12 +69,19 @@ def extensions() -> list[Extension]:
 
 
 def require_compiler() -> None:
+    """Stop with one sentence where the kernels cannot be compiled."""
     command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    missing = ""
     if shutil.which(command) is None:
+        missing = f"a C compiler, and {command!r} was not found"
+        package = "gcc libc6-dev"
+    elif not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing = "Python.h, and this Python came without it"
+        package = "python3-dev"
+    if missing:
         sys.exit(
-            f"posthouse: the C compiler {command!r} was not found, and the kernels need one: "
-            "install it (Debian: apt-get install gcc libc6-dev), or set POSTHOUSE_BUILD=pure for "
-            "a slow uncompiled broker."
+            f"posthouse: the kernels need {missing}: install it (Debian: apt-get install "
+            f"{package}), or set POSTHOUSE_BUILD=pure for a slow uncompiled broker."
         )
 
 
