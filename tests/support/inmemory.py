@@ -82,9 +82,7 @@ class World:
                 durability="os",
             )
             self.journal.open("test")
-        self.dispatcher = Dispatcher(
-            self.blocks, LogBuffer(self.blocks, False), self.journal.shard
-        )
+        self.dispatcher = Dispatcher(self.blocks, LogBuffer(self.blocks, False), self.journal.shard)
         self.tick = Tick(self.dispatcher, self.journal, self.loop)
         names = random.Random(1)
         self.users = InternalBackend(self.journal.table, names.randbytes, frozenset(("guest",)))
@@ -255,7 +253,9 @@ class Peer:
         mandatory: bool = False,
         frame_max: int = 131072,
     ) -> None:
-        self.octets(self.publish_octets(key, body, exchange, properties, channel, mandatory, frame_max))
+        self.octets(
+            self.publish_octets(key, body, exchange, properties, channel, mandatory, frame_max)
+        )
 
     @staticmethod
     def publish_octets(

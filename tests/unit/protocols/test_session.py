@@ -31,7 +31,9 @@ def test_a_header_in_single_octets_is_the_same(world: World) -> None:
     assert isinstance(peer.last(0), methods.ConnectionStart)
 
 
-@pytest.mark.parametrize("header", [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x03\x01\x00\x00", b"\x16\x03\x01"])
+@pytest.mark.parametrize(
+    "header", [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x03\x01\x00\x00", b"\x16\x03\x01"]
+)
 def test_a_wrong_header_is_answered_with_ours_and_a_closed_socket(
     world: World, header: bytes
 ) -> None:
@@ -149,12 +151,16 @@ def test_vhost_without_permission(world: World) -> None:
     world.broker.add_vhost("other")
     peer = Peer(world)
     peer.open(vhost="other")
-    assert peer.last(0).reply_text == "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
+    assert (
+        peer.last(0).reply_text == "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
+    )
 
 
 def test_close_is_answered_and_the_client_closes_the_socket(world: World) -> None:
     peer = world.peer()
-    assert peer.call(methods.ConnectionClose(reply_code=200), channel=0) == methods.ConnectionCloseOk()
+    assert (
+        peer.call(methods.ConnectionClose(reply_code=200), channel=0) == methods.ConnectionCloseOk()
+    )
     assert not peer.is_closed
     peer.octets(Peer.publish_octets(b"q", b"still under way"))
     assert peer.received[-1][1] == methods.ConnectionCloseOk()
@@ -164,7 +170,10 @@ def test_channel_opened_twice(world: World) -> None:
     peer = world.peer()
     peer.send(methods.ChannelOpen())
     close = peer.last(0)
-    assert (close.reply_code, close.reply_text) == (504, "CHANNEL_ERROR - second 'channel.open' seen")
+    assert (close.reply_code, close.reply_text) == (
+        504,
+        "CHANNEL_ERROR - second 'channel.open' seen",
+    )
 
 
 def test_method_on_a_channel_that_is_not_open(world: World) -> None:
