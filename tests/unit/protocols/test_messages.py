@@ -5,11 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from tests.support.inmemory import Peer, World
 
 from posthouse.journal import entry
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
+from tests.support.inmemory import Peer, World
 
 PERSISTENT = BasicProperties(delivery_mode=2)
 

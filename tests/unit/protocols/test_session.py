@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.inmemory import CAPABILITIES, HEADER, Peer, World
 
 from posthouse.wire.amqp091 import methods
+from tests.support.inmemory import CAPABILITIES, HEADER, Peer, World
 
 
 @pytest.fixture
