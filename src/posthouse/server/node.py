@@ -38,6 +38,7 @@ from posthouse.journal.local.journal import LocalJournal
 from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
+from posthouse.server.allocator import return_freed_blocks
 from posthouse.server.listener import Listener
 from posthouse.server.monitor import Monitor
 from posthouse.server.tick import Tick
@@ -320,5 +321,6 @@ def run(config: Config, *, ready_json: bool = False) -> int:
     logging.Formatter.converter = time.gmtime
     # The committer needs the interpreter only briefly, but soon: see ADR 0003.
     sys.setswitchinterval(0.0005)
+    return_freed_blocks()
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(_serve(config, ready_json))
