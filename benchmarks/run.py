@@ -147,7 +147,7 @@ def generator(tool: str, scenario: Scenario, broker: Broker, seconds: float) -> 
 
 
 def house_verdicts(bench: Bench) -> list[Verdict]:
-    """Start and idle memory of the broker itself, over all its starts."""
+    """Start and idle memory of the broker itself: medians of all its starts, the cold one among them."""
     seen = bench.brokers.get("posthouse")
     if seen is None:
         return []
@@ -157,7 +157,7 @@ def house_verdicts(bench: Bench) -> list[Verdict]:
         ours_runs = [{"ok": True, figure: v} for v in seen[figure]]
         their_runs = [{"ok": True, figure: v} for v in theirs.get(figure, [])]
         ours, other = median(ours_runs, figure), median(their_runs, figure)
-        reached = max(seen[figure]) <= bound
+        reached = ours is not None and ours <= bound
         found.append(Verdict("process", figure, ours, other, None, None, bound, reached))
     return found
 

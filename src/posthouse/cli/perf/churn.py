@@ -1,20 +1,23 @@
 """The modes that move no messages: idle connections, and opening and closing connections or queues
 as fast as possible.
 
-Connections here are state machines over octets encoded once: the generator must cost less than the
-broker it measures. Each step sends a request and waits for one method, which is known by its class
-and method number alone.
+Connections here send octets that were encoded once: the generator must cost less than the broker it
+measures. Each step is a request and one method to wait for, which is known by its class and method
+number alone. Churn has a thread per connection: in one loop for all of them, generator and broker
+would take turns instead of working at the same time (half the rate on two busy cores, 2026-11-23).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import selectors
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from posthouse.cli.perf import watch, worker
 from posthouse.cli.perf.control import FRAME_MAX, BrokerClosed, Control, start_ok
@@ -44,6 +47,9 @@ from posthouse.wire.amqp091.methods import (
 
 OnDone = Callable[[int, float], None]
 
+LOOK_EVERY_S: Final = 0.01
+PATIENCE_S: Final = 20
+PATIENCE: Final = struct.pack("ll", PATIENCE_S, 0)  # a struct timeval
 CHANNEL_MAX: Final = 2047  # RabbitMQ's default
 
 
@@ -126,69 +132,106 @@ _CONNECTION_CLOSE = _code(ConnectionClose)
 _CHANNEL_CLOSE = _code(ChannelClose)
 
 
-class Churner:
-    """One connection (at a time) that goes through steps over and over. Owns its socket."""
+class Dialogue:
+    """A blocking connection that goes through steps. Owns its socket."""
 
-    def __init__(self, plan: Plan, index: int, selector: selectors.BaseSelector) -> None:
-        self.rounds = 0
-        self._plan = plan
-        self._index = index
-        self._selector = selector
-        self._target = (plan.address.host, plan.address.port)
-        self._is_open = False  # of queue churn: the opening steps are behind us
-        self._is_connection_churn = plan.mode == "connchurn"
-        self._opening = opening(plan.address)
-        self._life = self._opening + closing() if self._is_connection_churn else self._opening
-        self._connect()
-
-    def _connect(self) -> None:
+    def __init__(self, target: Target) -> None:
         self._answers = Answers()
-        self._socket = socket.create_connection(self._target, 20)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setblocking(False)
-        self._selector.register(self._socket, selectors.EVENT_READ, self)
-        self._begin(self._life)
+        self.socket = socket.socket(target.family, socket.SOCK_STREAM)
+        # instead of settimeout, with which Python makes a second system call for each recv and send
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, PATIENCE)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.socket.connect(target.address)
+        except OSError:
+            self.socket.close()
+            raise
 
-    def _begin(self, steps: list[Step]) -> None:
-        self._steps = iter(steps)
-        self._next()
-
-    def _next(self) -> bool:
-        step = next(self._steps, None)
-        if step is None:
-            return False
-        self._wanted = step.answer
-        # a few hundred octets with nothing before them: they always fit into the socket
-        if self._socket.send(step.request) != len(step.request):
-            raise BrokerClosed("the socket did not take a request at once")
-        return True
-
-    def on_readable(self) -> None:
-        """Take what came and go on.
+    def go_through(self, steps: list[Step]) -> None:
+        """Send each step's request and wait for its answer.
 
         Raises:
-            BrokerClosed, OSError: the run is over.
+            BrokerClosed, OSError: the broker said no, hung up, or did not answer in time.
         """
-        data = self._socket.recv(65536)
+        for step in steps:
+            self.socket.sendall(step.request)
+            while not self._answers.has(self._receive(), step.answer):
+                pass
+
+    def _receive(self) -> bytes:
+        data = self.socket.recv(65536)
         if not data:
             raise BrokerClosed("the broker hung up")
-        if not self._answers.has(data, self._wanted) or self._next():
-            return
-        if self._is_connection_churn:
-            self.close()
-            self.rounds += 1
-            self._connect()
-            return
-        if self._is_open:
-            self.rounds += 1
-        self._is_open = True
-        name = f"{self._plan.queue_prefix}.{self._index}.{self.rounds}"
-        self._begin(queue_life(self._plan, name))
+        return data
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._selector.unregister(self._socket)
-        self._socket.close()
+
+@dataclass(frozen=True)
+class Target:
+    """A looked-up address: looking it up each time would cost a tenth of a short connection's
+    life.
+    """
+
+    family: int
+    address: Any  # a socket address, by family
+
+    @classmethod
+    def resolve(cls, address: Address) -> Target:
+        """The first answer.
+
+        Raises:
+            OSError: the name is unknown.
+        """
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        return cls(found[0][0], found[0][4])
+
+
+class Churner(threading.Thread):
+    """Goes through its rounds until told to stop: one thread per connection, so that no connection
+    waits for another.
+    """
+
+    def __init__(self, plan: Plan, index: int, target: Target) -> None:
+        super().__init__(name=f"churn-{index}", daemon=True)
+        self.rounds = 0
+        self.error = ""
+        self.is_stopping = False
+        self._plan = plan
+        self._index = index
+        self._target = target
+        self._opening = opening(plan.address)
+
+    def run(self) -> None:
+        """The thread's body."""
+        try:
+            if self._plan.mode == "connchurn":
+                self._churn_connections()
+            else:
+                self._churn_queues()
+        except (BrokerClosed, OSError) as problem:
+            self.error = str(problem)
+
+    def _churn_connections(self) -> None:
+        life = self._opening + closing()
+        while not self.is_stopping:
+            dialogue = Dialogue(self._target)
+            try:
+                dialogue.go_through(life)
+            finally:
+                dialogue.socket.close()
+            self.rounds += 1
+
+    def _churn_queues(self) -> None:
+        dialogue = Dialogue(self._target)
+        try:
+            dialogue.go_through(self._opening)
+            while not self.is_stopping:
+                name = f"{self._plan.queue_prefix}.{self._index}.{self.rounds}"
+                dialogue.go_through(queue_life(self._plan, name))
+                self.rounds += 1
+            dialogue.go_through(closing())
+        finally:
+            dialogue.socket.close()
 
 
 def run_churn(plan: Plan, on_progress: OnDone) -> Figures:
@@ -200,29 +243,24 @@ def run_churn(plan: Plan, on_progress: OnDone) -> Figures:
     """
     deadline = time.monotonic() + plan.deadline_s
     cpu_before, tool_before = watch.cpu_s(plan.watch_pid), worker.cpu_seconds()
-    control = None
-    if plan.mode == "queuechurn" and plan.exchange_name:
-        control = Control(plan.address, deadline)
-        control.declare_exchange(plan.exchange_name, plan.exchange, durable=plan.is_durable)
-    selector = selectors.DefaultSelector()
-    churners: list[Churner] = []
-    error = ""
-    begin = end = time.monotonic()
-    done_before = done = 0
-    try:
-        churners = [Churner(plan, index, selector) for index in range(plan.connections)]
-        begin, done_before = _turn(selector, churners, begin + plan.warmup_s, deadline, on_progress)
-        end, done = _turn(selector, churners, begin + plan.seconds, deadline, on_progress)
-    except (BrokerClosed, OSError) as problem:
-        error = str(problem)
-        end, done = time.monotonic(), sum(c.rounds for c in churners)
-    finally:
+    with contextlib.closing(Control(plan.address, deadline)) as control:
+        has_exchange = plan.mode == "queuechurn" and bool(plan.exchange_name)
+        if has_exchange:
+            control.declare_exchange(plan.exchange_name, plan.exchange, durable=plan.is_durable)
+        target = Target.resolve(plan.address)
+        churners = [Churner(plan, index, target) for index in range(plan.connections)]
         for churner in churners:
-            churner.close()
-        selector.close()
-        if control is not None:
+            churner.start()
+        start = time.monotonic()
+        begin, done_before = _watch(churners, start + plan.warmup_s, deadline, on_progress)
+        end, done = _watch(churners, begin + plan.seconds, deadline, on_progress)
+        for churner in churners:
+            churner.is_stopping = True
+        for churner in churners:
+            churner.join(PATIENCE_S)
+        error = next((c.error for c in churners if c.error), "")
+        if has_exchange and not error:
             control.delete_exchange(plan.exchange_name)
-            control.close()
     window = max(1e-9, end - begin)
     return {
         "tool": "posthouse perf amqp",
@@ -237,21 +275,17 @@ def run_churn(plan: Plan, on_progress: OnDone) -> Figures:
     }
 
 
-def _turn(
-    selector: selectors.BaseSelector,
-    churners: list[Churner],
-    until: float,
-    deadline: float,
-    on_progress: OnDone,
+def _watch(
+    churners: list[Churner], until: float, deadline: float, on_progress: OnDone
 ) -> tuple[float, int]:
+    """Look on until ``until``, or until one fails; the time then, and all rounds so far."""
     until = min(until, deadline)
     while True:
-        now = time.monotonic()
-        if now >= until:
-            return now, sum(c.rounds for c in churners)
-        for key, _ in selector.select(0.02):
-            key.data.on_readable()
-        on_progress(sum(c.rounds for c in churners), now)
+        now, done = time.monotonic(), sum(c.rounds for c in churners)
+        on_progress(done, now)
+        if now >= until or any(c.error for c in churners):
+            return now, done
+        time.sleep(max(0.0, min(LOOK_EVERY_S, until - now)))
 
 
 def run_idle(plan: Plan, on_progress: OnDone) -> Figures:
@@ -262,12 +296,16 @@ def run_idle(plan: Plan, on_progress: OnDone) -> Figures:
     cpu_before, tool_before = watch.cpu_s(plan.watch_pid), worker.cpu_seconds()
     rss_before = watch.rss_kb(plan.watch_pid)
     steps = opening(plan.address)
+    Control(plan.address, deadline).close()  # is it there, and does it let us in?
+    target = Target.resolve(plan.address)
     sockets: list[socket.socket] = []
     error = ""
     began = time.monotonic()
     try:
         while len(sockets) < plan.connections and time.monotonic() < deadline:
-            sockets.append(_open_blocking(plan.address, steps))
+            dialogue = Dialogue(target)
+            sockets.append(dialogue.socket)
+            dialogue.go_through(steps)
             on_progress(len(sockets), time.monotonic())
     except (BrokerClosed, OSError) as problem:
         error = str(problem)
@@ -295,20 +333,6 @@ def run_idle(plan: Plan, on_progress: OnDone) -> Figures:
         "kb_per_connection": round((rss_after - rss_before) / count, 3) if count else 0.0,
         **_ending(plan, cpu_before, tool_before, error, is_complete=is_complete),
     }
-
-
-def _open_blocking(address: Address, steps: list[Step]) -> socket.socket:
-    connection = socket.create_connection((address.host, address.port), 20)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    answers = Answers()
-    for step in steps:
-        connection.sendall(step.request)
-        data = connection.recv(65536)
-        while data and not answers.has(data, step.answer):
-            data = connection.recv(65536)
-        if not data:
-            raise BrokerClosed("the broker hung up")
-    return connection
 
 
 def _is_alive(connection: socket.socket) -> bool:
