@@ -91,7 +91,7 @@ torture: $(VENV)/.kernels $(VENV)/.test  ## the long tests: twenty kills, slow m
 	@POSTHOUSE_KILLS=20 $(BIN)/python -m pytest -q $(wildcard tests/faults tests/property) --timeout 1800 $(TEST_FLAGS)
 
 annotate: $(VENV)/.package  ## Cython's annotated pages of the kernels, under src
-	@POSTHOUSE_ANNOTATE=1 $(BIN)/python setup.py -q build_ext --inplace --force
+	@POSTHOUSE_ANNOTATE=1 $(BIN)/python setup.py -q build_ext --inplace
 	@find src -name '*.html'
 
 docs: $(VENV)/.kernels  ## write the generated reference pages anew

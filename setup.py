@@ -48,12 +48,14 @@ def extensions() -> list[Extension]:
         )
         for name in kernels()
     ]
+    annotate = bool(os.environ.get("POSTHOUSE_ANNOTATE"))
     return cythonize(
         modules,
         nthreads=os.cpu_count() or 1,
         quiet=True,
         include_path=["src"],
-        annotate=bool(os.environ.get("POSTHOUSE_ANNOTATE")),
+        annotate=annotate,
+        force=annotate,
         language_level=3,
         compiler_directives={
             "boundscheck": False,
