@@ -45,10 +45,7 @@ scalars = st.one_of(
         st.integers(0, 2**32 - 1),
         st.integers(0, 255),
     ),
-    *(
-        st.integers(low, high).map(lambda v, tag=tag: Typed(tag, v))
-        for tag, (low, high) in integers.items()
-    ),
+    *(st.builds(Typed, st.just(tag), st.integers(*limits)) for tag, limits in integers.items()),
 )
 values = st.recursive(
     scalars,
@@ -75,7 +72,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, Decimal):
-        return a.as_tuple() == b.as_tuple()
+        return bool(a.as_tuple() == b.as_tuple())
     if isinstance(a, float):
         return struct.pack(">d", a) == struct.pack(">d", b)
     return bool(a == b)

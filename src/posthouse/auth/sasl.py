@@ -72,12 +72,15 @@ def is_loopback(peer: str) -> bool:
 
 
 class Plain(Mechanism):
-    """RFC 4616: ``authzid NUL name NUL password``."""
+    """RFC 4616: ``authzid NUL name NUL password``. Nobody may act for somebody else, so ``authzid`` is empty or the name.
+
+    RabbitMQ: takes only an empty one.
+    """
 
     def step(self, response: bytes, peer: str) -> Outcome:
         """See `Mechanism.step`."""
         parts = response.split(b"\0")
-        if len(parts) != 3:
+        if len(parts) != 3 or parts[0] not in (b"", parts[1]):
             return Outcome(reason="response <<...>> invalid")
         return self.login(parts[1].decode("utf-8", "surrogateescape"), parts[2], peer)
 
@@ -89,7 +92,7 @@ class AmqPlain(Mechanism):
         """See `Mechanism.step`."""
         try:
             table = decode_table(response)
-        except (WireError, IndexError):
+        except WireError:
             return Outcome(reason="AMQPLAIN response is not a field table")
         name, password = table.get("LOGIN"), table.get("PASSWORD")
         if not isinstance(name, str) or not isinstance(password, str | bytes):
