@@ -11,6 +11,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support.nodes import posthouse_node, rabbit_node
+
+__all__ = ["posthouse_node", "rabbit_node"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
