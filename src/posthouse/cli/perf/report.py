@@ -75,12 +75,16 @@ class Progress:
             return
         span = now.at - self._last.at
         before, self._last, self._shown_at = self._last, now, now.at
-        if before.at:
-            self._show(
-                f"{phase:8} published {(now.published - before.published) / span:12,.0f}/s"
-                f"   received {(now.received - before.received) / span:12,.0f}/s"
-                f"   confirmed {(now.confirmed - before.confirmed) / span:12,.0f}/s"
-            )
+        if not before.at:
+            return
+        # 80 columns
+        line = (
+            f"{phase:7} published{(now.published - before.published) / span:11,.0f}/s"
+            f"  received{(now.received - before.received) / span:11,.0f}/s"
+        )
+        if now.confirmed:
+            line += f"  confirmed{(now.confirmed - before.confirmed) / span:11,.0f}/s"
+        self._show(line)
 
     def on_rounds(self, done: int, at: float) -> None:
         """Called often by the modes without messages."""
