@@ -17,7 +17,7 @@ def freeze(value: Any) -> Any:  # Any: a field value, nested
         return ("A", tuple(freeze(v) for v in value))
     if isinstance(value, bytearray):
         return ("x", bytes(value))
-    return (type(value).__name__, repr(getattr(value, "value", value)))
+    return (type(value).__name__, getattr(value, "tag", ""), repr(getattr(value, "value", value)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,20 +39,25 @@ class Broker:
                 raise NotFound(
                     f"exchange '{name}' has the type '{row['type']}', which no installed plugin provides"
                 )
-            self.vhosts[vhost].exchanges[name] = kind(
+            self._loaded_vhost(vhost).exchanges[name] = kind(
                 name,
                 auto_delete=row["auto_delete"],
                 internal=row["internal"],
                 arguments=definitions.arguments(row),
             )
         for (vhost, name), row in definitions.rows("queue"):
-            host = self.vhosts[vhost]
+            host = self._loaded_vhost(vhost)
             queue = Queue(
                 host, name, True, None, row["auto_delete"], definitions.arguments(row), row["id"]
             )
             host.add_queue(queue)
         for (vhost, number), row in definitions.rows("binding"):
-            self.vhosts[vhost].restore_binding(definitions.loaded_binding(vhost, number, row))
+            host = self._loaded_vhost(vhost)
+            host.restore_binding(definitions.loaded_binding(vhost, number, row))
+
+    def _loaded_vhost(self, name: str) -> VHost:
+        # Only a damaged log lacks the row of a virtual host whose queues it holds: serve what is left.
+        return self.vhosts.get(name) or self.add_vhost(name)
 
     def _make_vhost(self, name: str) -> VHost:
         vhost = VHost(name, self.dispatcher, self._definitions, self._types)
@@ -72,10 +77,7 @@ class Broker:
         vhost = self.vhosts.pop(name, None)
         if vhost is None:
             raise NotFound(f"no vhost '{name}'")
-        for queue in list(vhost.queues.values()):
-            vhost.drop_queue(queue)
-        for exchange in [x for x in vhost.exchanges if x and not x.startswith("amq.")]:
-            vhost.delete_exchange(exchange)
+        vhost.clear()
         self._definitions.remove_vhost(name)
 
     def durable_queues(self) -> dict[int, QueueCore]:

@@ -16,7 +16,7 @@ from posthouse.broker.dispatch import Consumer, Dispatcher
 from posthouse.broker.exchanges.base import Exchange
 from posthouse.broker.exchanges.direct import DirectExchange
 from posthouse.broker.queues.queue import Queue
-from posthouse.broker.router import durable_ids, make_route
+from posthouse.broker.router import durable_ids, make_route, resolve
 from posthouse.broker.routing import RouteTable
 from posthouse.core.errors import (
     AccessRefused,
@@ -43,6 +43,7 @@ class VHost:
     Attributes:
         exchanges, queues: by name; the default exchange is not among them.
         routes: the cache over `resolve`.
+        queue_count_max: no more queues than this are declared; None for no limit.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class VHost:
         self.dispatcher = dispatcher
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
+        self.queue_count_max: int | None = None
         self._definitions = definitions
         self._types = types
         self._unknown_type_closes_connection = unknown_type_closes_connection
@@ -160,16 +162,16 @@ class VHost:
             return
         if if_unused and found.bindings:
             raise PreconditionFailed(f"{self.describe('exchange', name)} in use")
-        self._drop_exchange(found)
+        self._unbind(self._remove_exchange(found))
 
-    def _drop_exchange(self, exchange: Exchange) -> None:
+    def _remove_exchange(self, exchange: Exchange) -> list[Binding]:
+        """Take it out with its own bindings; returns those that lead to it, which are to go next."""
         del self.exchanges[exchange.name]
-        for binding in list(exchange.bindings.values()):
+        for binding in exchange.bindings.values():
             self._forget_binding(binding)
-        self._drop_bindings_to(EXCHANGE, exchange.name)
         if exchange.durable:
             self._definitions.remove_exchange(self.name, exchange.name)
-        self.routes.clear()
+        return self._bindings_of(EXCHANGE, exchange.name)
 
     # --- bindings -------------------------------------------------------------------------------
 
@@ -188,19 +190,35 @@ class VHost:
         self.routes.clear()
 
     def restore_binding(self, binding: Binding) -> None:
-        """Put back a binding that is in the definitions already."""
+        """Put back a binding that is in the definitions already; without both ends there is nothing to put back."""
         exchange = self.exchanges.get(binding.source)
-        if exchange is not None and exchange.bind(binding):
+        ends = self.queues if binding.kind == QUEUE else self.exchanges
+        if exchange is not None and binding.destination in ends and exchange.bind(binding):
             target = (binding.kind, binding.destination)
             self._bindings_to.setdefault(target, {})[binding.identity] = binding
             self.routes.clear()
 
     def unbind(
-        self, source: str, destination: str, kind: str, key: bytes, arguments: Mapping[str, Any]
+        self,
+        source: str,
+        destination: str,
+        kind: str,
+        key: bytes,
+        arguments: Mapping[str, Any],
+        requester: object = None,
     ) -> None:
-        """Remove a binding; a missing one is fine."""
-        exchange = self._ends(source, destination, kind)
-        self._unbind(exchange, Binding(source, destination, kind, key, dict(arguments)))
+        """Remove a binding; a missing one, or a missing end, is fine.
+
+        Raises:
+            ResourceLocked: the binding is there and its queue is exclusive to another than ``requester``.
+        """
+        exchange = self.exchanges.get(source)
+        binding = Binding(source, destination, kind, key, dict(arguments))
+        if exchange is None or binding.identity not in exchange.bindings:
+            return
+        if kind == QUEUE:
+            self.queue_if_accessible(destination, requester)
+        self._unbind([binding])
 
     def _ends(self, source: str, destination: str, kind: str) -> Exchange:
         exchange = self.exchanges.get(source)
@@ -214,13 +232,18 @@ class VHost:
     def _is_durable(self, kind: str, name: str) -> bool:
         return bool(self.queues[name].queue_id) if kind == QUEUE else self.exchanges[name].durable
 
-    def _unbind(self, exchange: Exchange, binding: Binding) -> None:
-        if not exchange.unbind(binding):
-            return
-        self._forget_binding(binding)
+    def _unbind(self, bindings: list[Binding]) -> None:
+        """Remove these, and exchanges that go with their last binding; a chain of them needs no recursion."""
+        pending = bindings
+        while pending:
+            binding = pending.pop()
+            exchange = self.exchanges.get(binding.source)
+            self._forget_binding(binding)
+            if exchange is None or not exchange.unbind(binding):
+                continue
+            if exchange.auto_delete and not exchange.bindings:
+                pending += self._remove_exchange(exchange)
         self.routes.clear()
-        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
-            self._drop_exchange(exchange)
 
     def _forget_binding(self, binding: Binding) -> None:
         target = (binding.kind, binding.destination)
@@ -231,13 +254,8 @@ class VHost:
                 del self._bindings_to[target]
         self._definitions.remove_binding(self.name, binding)
 
-    def _drop_bindings_to(self, kind: str, name: str) -> None:
-        for binding in list(self._bindings_to.get((kind, name), {}).values()):
-            exchange = self.exchanges.get(binding.source)
-            if exchange is not None:
-                self._unbind(exchange, binding)
-            else:
-                self._forget_binding(binding)
+    def _bindings_of(self, kind: str, destination: str) -> list[Binding]:
+        return list(self._bindings_to.get((kind, destination), {}).values())
 
     # --- queues ---------------------------------------------------------------------------------
 
@@ -282,20 +300,32 @@ class VHost:
         arguments: Mapping[str, Any],
         server_named: bool = False,
     ) -> Queue:
-        """Create, or check the equivalence with the one that is there (owner first, as RabbitMQ does)."""
+        """Create, or check the equivalence with the one that is there (owner first, as RabbitMQ does).
+
+        ``server_named``: the caller made the name up, so the reserved prefix is fine.
+        """
         described = self.describe("queue", name)
+        if server_named:
+            self._check_server_named(arguments, described)
+        elif name.startswith("amq."):
+            # RabbitMQ: before it looks whether there is such a queue.
+            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
         found = self.queues.get(name)
         if found is not None:
             if found.exclusive_owner is not exclusive_owner:
                 raise ResourceLocked(self._locked(name))
             args.check_equal("durable", described, durable, found.durable)
             args.check_equal("auto_delete", described, auto_delete, found.auto_delete)
-            args.check_queue_arguments(arguments, described)
-            args.check_equivalent(args.QUEUE_EQUIVALENT, described, arguments, found.arguments)
+            args.check_queue_equivalent(described, arguments, found.arguments)
             return found
-        if name.startswith("amq.") and not server_named:
-            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
-        args.check_queue_arguments(arguments, described)
+        self._check_queue_limit(name)
+        args.check_queue_properties(
+            args.check_queue_arguments(arguments, described),
+            described,
+            durable=durable,
+            exclusive=exclusive_owner is not None,
+            auto_delete=auto_delete,
+        )
         keep = durable and exclusive_owner is None
         queue_id = self._definitions.new_queue_id() if keep else 0
         queue = Queue(self, name, durable, exclusive_owner, auto_delete, dict(arguments), queue_id)
@@ -305,6 +335,20 @@ class VHost:
         if keep:
             self._definitions.put_queue(self.name, queue)
         return queue
+
+    def _check_server_named(self, arguments: Mapping[str, Any], described: str) -> None:
+        kind = args.queue_type(arguments, described)
+        if kind != "classic":
+            raise PreconditionFailed(
+                f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
+            )
+
+    def _check_queue_limit(self, name: str) -> None:
+        limit = self.queue_count_max
+        if limit is not None and len(self.queues) >= limit:
+            raise PreconditionFailed(
+                f"cannot declare queue '{name}': queue limit in vhost '{self.name}' ({limit}) is reached"
+            )
 
     def add_queue(self, queue: Queue) -> None:
         """Put a queue in place, bound to the default exchange under its name."""
@@ -321,10 +365,10 @@ class VHost:
         if found is None:
             return 0
         self._check_owner(found, requester)
-        if if_unused and found.consumer_count:
-            raise PreconditionFailed(f"{self.describe('queue', name)} in use")
         if if_empty and found.ready_count:
             raise PreconditionFailed(f"{self.describe('queue', name)} not empty")
+        if if_unused and found.consumer_count:
+            raise PreconditionFailed(f"{self.describe('queue', name)} in use")
         return self.drop_queue(found)
 
     def drop_queue(self, queue: Queue) -> int:
@@ -332,7 +376,7 @@ class VHost:
         del self.queues[queue.name]
         key = queue.name.encode("utf-8", "surrogateescape")
         self._default.unbind(Binding("", queue.name, QUEUE, key))
-        self._drop_bindings_to(QUEUE, queue.name)
+        self._unbind(self._bindings_of(QUEUE, queue.name))
         if queue.exclusive_owner is not None:
             owned = self._exclusive.get(queue.exclusive_owner)
             if owned is not None:
@@ -360,50 +404,22 @@ class VHost:
             if self.queues.get(queue.name) is queue:
                 self.drop_queue(queue)
 
+    def clear(self) -> None:
+        """Drop everything, the virtual host is being deleted; the predeclared exchanges stay, bare."""
+        for queue in list(self.queues.values()):
+            self.drop_queue(queue)
+        declared = self.exchanges.keys() - {"", *(name for name, _, _ in PREDECLARED)}
+        for exchange in [self.exchanges[name] for name in declared]:
+            if exchange.name in self.exchanges:
+                self._unbind(self._remove_exchange(exchange))
+        for exchange in self.exchanges.values():
+            self._unbind(list(exchange.bindings.values()))
+
     # --- routing --------------------------------------------------------------------------------
 
     def resolve(self, exchange: str, key: bytes, headers: Mapping[str, Any] | None) -> list[Queue]:
-        """The queues a message reaches, each once: exchange bindings walked, then alternate exchanges."""
-        queues: dict[str, Queue] = {}
-        visited: set[str] = set()
-        pending = [exchange]
-        while pending:
-            name = pending.pop()
-            if name in visited:
-                continue
-            visited.add(name)
-            source = self.exchanges.get(name)
-            if source is None:
-                continue
-            hit = False
-            for kind, target in source.destinations(key, headers):
-                hit = True
-                if kind == EXCHANGE:
-                    pending.append(target)
-                else:
-                    queue = self.queues.get(target)
-                    if queue is not None:
-                        queues[target] = queue
-            if not hit and source.alternate is not None:
-                pending.append(source.alternate)
-        return list(queues.values())
-
-    def needs_headers(self, exchange: str) -> bool:
-        """Whether routing from ``exchange`` may look at headers, so that no route can be kept."""
-        visited: set[str] = set()
-        pending = [exchange]
-        while pending:
-            name = pending.pop()
-            source = self.exchanges.get(name)
-            if name in visited or source is None:
-                continue
-            visited.add(name)
-            if source.uses_headers:
-                return True
-            if source.alternate is not None:
-                pending.append(source.alternate)
-            pending += [b.destination for b in source.bindings.values() if b.kind == EXCHANGE]
-        return False
+        """See `posthouse.broker.router.resolve`."""
+        return resolve(self, exchange, key, headers)
 
     def durable_ids(self, queues: Iterable[Queue]) -> bytes:
         """See `posthouse.broker.router.durable_ids`."""

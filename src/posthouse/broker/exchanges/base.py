@@ -45,6 +45,8 @@ class Exchange:
     def alternate(self) -> str | None:
         """The alternate exchange's name, if one is declared."""
         value = self.arguments.get("alternate-exchange")
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
         return value if isinstance(value, str) else None
 
     def check_binding(self, binding: Binding) -> None:

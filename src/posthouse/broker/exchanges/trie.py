@@ -1,121 +1,146 @@
 """The topic matcher: binding patterns of words, ``*`` for one word and ``#`` for any number.
 
-A trie over the patterns' words, matched by walking a set of nodes over the key's words: the set never holds a node
-twice, so a match costs at most words x nodes, whatever the number of ``#``. Words are split at ``.``; the empty key has no
-words; ``a.`` has two.
+A trie over the patterns' words, matched by walking a set of nodes over the key's words. A step enters a node at most once,
+so a match costs at most words x nodes, whatever the number of ``#``: a pattern of 50 of them cannot blow up. Words are
+split at ``.``; the empty key has no words; ``a.`` has two. Kernel: compiled with ``trie.pxd``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 
 class Node:
-    """A position in the patterns. ``targets`` counts who ends here."""
+    """A place in the patterns.
 
-    __slots__ = ("children", "hash", "star", "targets")
+    Attributes:
+        children, star, hash: what follows: a literal word, ``*``, ``#``.
+        targets: who ends here, and how many times it was added.
+        is_hash: reached by ``#``, so it swallows further words.
+        entered: the last step that entered it (see `TopicTrie.match`).
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, is_hash: bool) -> None:
         self.children: dict[bytes, Node] = {}
         self.star: Node | None = None
         self.hash: Node | None = None
         self.targets: dict[Hashable, int] = {}
+        self.is_hash = is_hash
+        self.entered = 0
 
     def is_empty(self) -> bool:
         """Whether nothing hangs on this node."""
-        return not (self.children or self.star or self.hash or self.targets)
+        return (
+            len(self.targets) == 0
+            and len(self.children) == 0
+            and self.star is None
+            and self.hash is None
+        )
 
+    def child(self, word: bytes) -> Node | None:
+        """What follows by ``word`` of a pattern."""
+        if word == b"*":
+            return self.star
+        if word == b"#":
+            return self.hash
+        return self.children.get(word)
 
-def words(key: bytes) -> list[bytes]:
-    """The words of a key or pattern."""
-    return key.split(b".") if key else []
+    def grow(self, word: bytes) -> Node:
+        """What follows by ``word`` of a pattern, made if it is not there."""
+        node = self.child(word)
+        if node is None:
+            node = Node(word == b"#")
+            if word == b"*":
+                self.star = node
+            elif word == b"#":
+                self.hash = node
+            else:
+                self.children[word] = node
+        return node
+
+    def prune(self, word: bytes) -> None:
+        """Forget what follows by ``word``."""
+        if word == b"*":
+            self.star = None
+        elif word == b"#":
+            self.hash = None
+        else:
+            del self.children[word]
 
 
 class TopicTrie:
     """Patterns to targets; a target may be added under many patterns, and repeatedly under one."""
 
     def __init__(self) -> None:
-        self._root = Node()
+        self.root = Node(False)
+        self.step = 0
+
+    def is_empty(self) -> bool:
+        """Whether no pattern is left."""
+        return self.root.is_empty()
 
     def add(self, pattern: bytes, target: Hashable) -> None:
         """Add ``target`` under ``pattern``."""
-        node = self._root
+        node = self.root
         for word in words(pattern):
-            if word == b"*":
-                if node.star is None:
-                    node.star = Node()
-                node = node.star
-            elif word == b"#":
-                if node.hash is None:
-                    node.hash = Node()
-                node = node.hash
-            else:
-                node = node.children.setdefault(word, Node())
+            node = node.grow(word)
         node.targets[target] = node.targets.get(target, 0) + 1
 
     def remove(self, pattern: bytes, target: Hashable) -> None:
-        """Remove one addition of ``target`` under ``pattern``, which must be there; prunes empty branches."""
-        path: list[tuple[Node, bytes, Node]] = []
-        node = self._root
+        """Remove one addition of ``target`` under ``pattern``, and the branch if nothing else needs it.
+
+        Raises:
+            KeyError: it was not added.
+        """
+        node = self.root
+        path = []
         for word in words(pattern):
-            child = (
-                node.star
-                if word == b"*"
-                else node.hash
-                if word == b"#"
-                else node.children.get(word)
-            )
-            assert child is not None
-            path.append((node, word, child))
+            child = node.child(word)
+            if child is None:
+                raise KeyError(pattern)
+            path.append((node, word))
             node = child
-        node.targets[target] -= 1
-        if not node.targets[target]:
-            del node.targets[target]
-        for parent, word, child in reversed(path):
-            if not child.is_empty():
-                break
-            if word == b"*":
-                parent.star = None
-            elif word == b"#":
-                parent.hash = None
-            else:
-                del parent.children[word]
+        count = node.targets[target] - 1
+        if count:
+            node.targets[target] = count
+            return
+        del node.targets[target]
+        while path and node.is_empty():
+            node, word = path.pop()
+            node.prune(word)
 
     def match(self, key: bytes) -> set[Hashable]:
         """All targets whose pattern matches ``key``."""
-        current = _closure([self._root])
+        self.step += 1
+        current: list[Node] = []
+        self.enter(self.root, current)
         for word in words(key):
-            following: dict[Node, None] = {}
-            for node, stays in current.items():
-                if stays:
-                    following[node] = None
-                child = node.children.get(word)
-                if child is not None:
-                    following[child] = None
-                if node.star is not None:
-                    following[node.star] = None
-            stayed = {node for node, stays in current.items() if stays}
-            current = _closure(following, stayed)
-            if not current:
+            self.step += 1
+            following: list[Node] = []
+            for x in current:
+                node = x
+                if node.is_hash:
+                    self.enter(node, following)
+                self.enter(node.children.get(word), following)
+                self.enter(node.star, following)
+            if not following:
                 return set()
+            current = following
         found: set[Hashable] = set()
-        for node in current:
-            found.update(node.targets)
+        for x in current:
+            node = x
+            if node.targets:
+                found.update(node.targets)
         return found
 
+    def enter(self, node: Node | None, into: list[Node]) -> None:
+        """Put ``node`` into the step's list, and what follows it by a ``#`` that takes no word."""
+        while node is not None and node.entered != self.step:
+            node.entered = self.step
+            into.append(node)
+            node = node.hash
 
-def _closure(nodes: Iterable[Node], hashes: Iterable[Node] = ()) -> dict[Node, bool]:
-    """``nodes`` and whatever a ``#`` without words leads to; the value says whether the node swallows words."""
-    swallowing = set(hashes)
-    found: dict[Node, bool] = {}
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        if node in found:
-            continue
-        found[node] = node in swallowing
-        if node.hash is not None:
-            swallowing.add(node.hash)
-            found.pop(node.hash, None)
-            pending.append(node.hash)
-    return found
+
+def words(key: bytes) -> list[bytes]:
+    """The words of a key or pattern."""
+    return key.split(b".") if key else []

@@ -170,8 +170,7 @@ def queue_unbind(channel: Channel, method: methods.QueueUnbind) -> None:
     name, key = _bound(channel, method.queue, method.routing_key)
     exchange = clean(method.exchange)
     _check_bind(channel, "queue", name, exchange)
-    channel.vhost.queue_if_accessible(name, channel.session)
-    channel.vhost.unbind(exchange, name, "queue", key, method.arguments)
+    channel.vhost.unbind(exchange, name, "queue", key, method.arguments, channel.session)
     channel.reply_durably(methods.QueueUnbindOk())
 
 
