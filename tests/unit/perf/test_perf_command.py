@@ -62,6 +62,15 @@ def test_counts_what_it_sent_and_what_came(
     assert figures["confirmed"] == (published if "--confirm" in options else 0)
 
 
+def test_what_an_earlier_run_left_is_not_counted(
+    capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    code, _ = perf(capsys, url, *["--count", "40", "--consumers", "0", "--keep", "--confirm", "40"])
+    assert code == 0
+    code, figures = perf(capsys, url, "--count", "10")
+    assert (code, figures["received"], figures["missing"]) == (0, 10, 0)
+
+
 @pytest.mark.slow
 def test_latency_mode_keeps_its_rate(capsys: pytest.CaptureFixture[str], url: str) -> None:
     options = "--mode latency --rate 500 --warmup 0.1 --seconds 0.4 --confirm 100"

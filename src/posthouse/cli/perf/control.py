@@ -42,6 +42,8 @@ from posthouse.wire.amqp091.methods import (
     QueueDeclareOk,
     QueueDelete,
     QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
     decode_method,
 )
 from posthouse.wire.errors import WireError
@@ -131,8 +133,10 @@ class Control:
         self.call(ExchangeDelete(exchange=name), ExchangeDeleteOk)
 
     def declare_queue(self, name: str, *, durable: bool) -> None:
-        """Declare a queue."""
-        self.call(QueueDeclare(queue=name, durable=durable), QueueDeclareOk)
+        """Declare a queue, and empty it of what an earlier run may have left."""
+        found = self.call(QueueDeclare(queue=name, durable=durable), QueueDeclareOk)
+        if found.message_count:
+            self.call(QueuePurge(queue=name), QueuePurgeOk)
 
     def message_count(self, name: str) -> int:
         """How many messages are ready in a queue."""

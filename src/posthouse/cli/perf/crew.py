@@ -15,6 +15,7 @@ from posthouse.cli.perf import worker
 from posthouse.cli.perf.plan import Plan
 
 ANSWER_MAX_S: Final = 30.0
+STOP_MAX_S: Final = 0.5  # a worker that was told to finish has ended long before
 GRACE_S: Final = (
     3.0  # workers outlive the deadline by this, so that they can tell what they counted
 )
@@ -104,7 +105,7 @@ class Crew:
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
-            process.join(2)
+            process.join(STOP_MAX_S)
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -43,6 +43,14 @@ def tear_down(control: Control, plan: Plan) -> None:
         control.delete_exchange(plan.exchange_name)
 
 
+def _try_tear_down(control: Control, plan: Plan) -> str:
+    try:
+        tear_down(control, plan)
+    except BrokerClosed as error:
+        return str(error)
+    return ""
+
+
 class Traffic:
     """One run of a mode that moves messages."""
 
@@ -61,14 +69,14 @@ class Traffic:
         control = Control(plan.address, self._deadline)
         try:
             set_up(control, plan)
-            with self._crew() as crew:
-                figures = self._drive(control, crew)
-            if not plan.keep:
-                try:
-                    tear_down(control, plan)
-                except BrokerClosed as error:
-                    figures["error"] = figures["error"] or f"while deleting: {error}"
-                    figures["ok"] = False
+            try:
+                with self._crew() as crew:
+                    figures = self._drive(control, crew)
+            finally:  # an interrupted run leaves nothing behind either
+                trouble = "" if plan.keep else _try_tear_down(control, plan)
+            if trouble:
+                figures["error"] = figures["error"] or f"while deleting: {trouble}"
+                figures["ok"] = False
             return figures
         finally:
             control.close()
