@@ -5,7 +5,9 @@ from __future__ import annotations
 from posthouse.core import mem
 from posthouse.protocols.amqp091.errors import AmqpError
 from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.frames import HEADER
 from posthouse.wire.amqp091.properties import BasicProperties
+from posthouse.wire.errors import UnknownFrame
 
 BASIC_CLASS = 60
 
@@ -38,8 +40,8 @@ class Content:
         """
         if self.has_header:
             raise self.misplaced()
-        if len(payload) < 14:
-            raise AmqpError(501, f"content header of {len(payload)} octets is too short")
+        if len(payload) < 12:
+            raise UnknownFrame(HEADER, payload)
         class_id = mem.ld16(payload, 0)
         if class_id != BASIC_CLASS:
             raise AmqpError(
@@ -49,7 +51,8 @@ class Content:
                 40,
             )
         if mem.ld16(payload, 2):
-            raise AmqpError(505, "content header has a weight other than 0", BASIC_CLASS, 40)
+            # RabbitMQ: a weight other than 0 makes it no content header at all.
+            raise self.misplaced()
         size = mem.ld64(payload, 4)
         self.props_raw = payload[12:]
         self.properties = BasicProperties.decode(self.props_raw)

@@ -27,7 +27,7 @@ from posthouse.protocols.amqp091.engine import ConnectionCore
 from posthouse.protocols.amqp091.errors import AmqpError, from_domain
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
-from posthouse.wire.errors import WireError
+from posthouse.wire.errors import FrameTooLarge, UnknownFrame, WireError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 # The header of AMQP 0-9, which RabbitMQ takes for 0-9-1.
 OLD_HEADER = b"AMQP\x01\x01\x00\x09"
 FRAME_METHOD = 1
+FRAME_HEADER = 2
+FRAME_BODY = 3
 FRAME_HEARTBEAT = 8
 # How long a close of ours may stay unanswered before the socket goes.
 CLOSE_TIMEOUT_S = 5.0
@@ -229,10 +231,12 @@ class Session(ConnectionCore):
         if self.state is State.CLOSING:
             self._while_closing(kind, number, payload)
             return
-        if kind == FRAME_HEARTBEAT:
+        if kind == FRAME_HEARTBEAT and not payload:
             if number:
-                raise AmqpError(505, f"heartbeat frame on channel {number}")
+                raise AmqpError(505, "type 8, all octets = <<>>")
             return
+        if kind not in (FRAME_METHOD, FRAME_HEADER, FRAME_BODY):
+            raise UnknownFrame(kind, payload)
         if number == 0:
             if kind != FRAME_METHOD:
                 raise AmqpError(505, "expected method frame, got non method frame instead")
@@ -272,8 +276,7 @@ class Session(ConnectionCore):
     def on_bad_frame(self, kind: int, number: int, size: int, end: int) -> None:
         """Nothing behind a bad frame can be understood: close at once."""
         if end < 0:
-            limit = self.frame_max
-            text = f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}"
+            text = FrameTooLarge(kind, size, self.frame_max - 8).explanation
         else:
             text = f"{{invalid_frame_end_marker,{end}}}"
         if self.state in (State.RUNNING, State.OPEN):
