@@ -35,7 +35,9 @@ def require(component: str, hint: str = "") -> str:
     found = component if os.access(component, os.X_OK) else shutil.which(component)
     if found is not None:
         return found
-    if component.isidentifier() and importlib.util.find_spec(component) is not None:
+    if component in sys.modules or (
+        component.isidentifier() and importlib.util.find_spec(component) is not None
+    ):
         return component
     pytest.skip(f"{component} is not installed{f' ({hint})' if hint else ''}")
 
