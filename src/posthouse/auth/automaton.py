@@ -56,23 +56,19 @@ class Automaton:
         self._steps = 0
         return self._run(self._start, text, 0, len(text), anywhere=True)
 
-    def _run(
-        self, start: int, text: str, at: int, end: int, *, anywhere: bool, whole: bool = False
-    ) -> bool:
-        """Whether a match starts at ``at`` (or behind it: ``anywhere``) and ends by ``end`` (``whole``: there)."""
+    def _run(self, start: int, text: str, at: int, end: int, *, anywhere: bool) -> bool:
+        """Whether a match starts at ``at`` (or behind it: ``anywhere``) and is over by ``end``."""
         seeds: set[int] = {start}
         while True:
             if anywhere:
                 seeds.add(start)
             reached = self._close(seeds, text, at)
-            if self._ACCEPT in reached and (not whole or at == end):
+            if self._ACCEPT in reached:
                 return True
             if at == end or not (reached or anywhere):
                 return False
             seeds = set()
             for state in reached:
-                if state < 0:
-                    continue
                 test, consumes, following = self._states[state]
                 if consumes and test is not None and test(text, at):
                     seeds.update(following)
@@ -154,9 +150,8 @@ class Automaton:
             return self._run(start, text, at, len(text), anywhere=False) is wanted
 
         def behind(text: str, at: int) -> bool:
-            found = at >= width and self._run(
-                start, text, at - width, at, anywhere=False, whole=True
-            )
+            # A match from there has the only width, so it ends here.
+            found = at >= width and self._run(start, text, at - width, at, anywhere=False)
             return found is wanted
 
         return self._add(ahead if direction > 0 else behind, False, following)

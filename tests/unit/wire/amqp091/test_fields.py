@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.broker import terms
 from posthouse.wire.amqp091.fields import (
     DEPTH_MAX,
     Timestamp,
@@ -46,6 +47,8 @@ VALUES = [
 @pytest.mark.parametrize(("value", "name", "octets"), VALUES, ids=[row[1] for row in VALUES])
 def test_speaks_every_type(value: Any, name: str, octets: bytes) -> None:
     assert type_name(value) == name
+    # The domain does not import the wire: it has the same words in a table of its own.
+    assert terms.type_name(value) == name
     assert encode_value(value) == octets
     decoded = decode_table(b"\x01k" + octets)["k"]
     assert decoded == value
@@ -77,6 +80,13 @@ def test_keeps_the_order_of_keys() -> None:
 def test_keys_are_of_any_octets_even_none() -> None:
     table = {"": 1, "\udcff\udcfe": 2}
     assert decode_table(encode_table(table)[4:]) == table
+
+
+def test_a_number_with_a_tag_equals_its_value_but_not_another_tag() -> None:
+    assert Typed("s", 5) == 5
+    assert Typed("s", 5) != Typed("l", 5)
+    assert hash(Typed("s", 5)) == hash(5)
+    assert repr(Typed("s", 5)) == "Typed('s', 5)"
 
 
 def test_takes_a_kept_value_apart_and_together() -> None:

@@ -157,6 +157,26 @@ def test_refuses_arguments_cut_short_at_any_octet(kind: type[methods.Method]) ->
         assert caught.value.class_id == kind.class_id
 
 
+@pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
+def test_refuses_octets_behind_any_method(kind: type[methods.Method]) -> None:
+    with pytest.raises(SyntaxProblem, match="cannot decode"):
+        decode_method(kind().encode() + b"\0")
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "0032000a 0000 05 61",  # a short string
+        "003c0028 0000 05 61",  # one that need not be UTF-8
+        "003c0028 0000 00 05 61",  # a routing key
+        "000a0015 00000005 61",  # a long string
+    ],
+)
+def test_refuses_strings_longer_than_the_frame(cut: str) -> None:
+    with pytest.raises(SyntaxProblem, match="cannot decode"):
+        decode_method(bytes.fromhex(cut))
+
+
 def test_shows_only_the_first_octets_of_long_arguments() -> None:
     with pytest.raises(SyntaxProblem) as caught:
         decode_method(methods.TxCommit().encode() + bytes(100_000))
@@ -229,6 +249,11 @@ def test_keeps_no_table_between_methods() -> None:
     first, second = methods.QueueDeclare(), methods.QueueDeclare()
     first.arguments["x"] = 1
     assert second.arguments == {}
+
+
+def test_shows_its_arguments() -> None:
+    assert repr(methods.BasicAck(delivery_tag=3)) == "BasicAck(delivery_tag=3, multiple=False)"
+    assert methods.BasicAck(delivery_tag=3) != methods.BasicReject(delivery_tag=3)
 
 
 def test_refuses_to_write_a_short_string_above_255_octets() -> None:
