@@ -100,8 +100,14 @@ def test_refuses_a_dead_letter_exchange_that_is_no_text(value: Any, kind: str) -
         ({"x-queue-mode": "x"}, "invalid arg 'x-queue-mode': \"unsupported queue mode 'x'\""),
         ({"x-queue-mode": "lazy"}, OK),
         ({"x-queue-version": 2}, OK),
-        ({"x-queue-version": 0}, "invalid arg 'x-queue-version': \"unsupported queue version '0'\""),
-        ({"x-queue-version": 3}, "invalid arg 'x-queue-version': \"unsupported queue version '3'\""),
+        (
+            {"x-queue-version": 0},
+            "invalid arg 'x-queue-version': \"unsupported queue version '0'\"",
+        ),
+        (
+            {"x-queue-version": 3},
+            "invalid arg 'x-queue-version': \"unsupported queue version '3'\"",
+        ),
         ({"x-queue-version": -1}, "invalid arg 'x-queue-version': {value_negative,-1}"),
         ({"x-single-active-consumer": True}, OK),
         ({"x-queue-type": "classic"}, OK),

@@ -143,9 +143,10 @@ def test_refuses_reserved_and_unknown_names(vhost: VHost) -> None:
     assert "reserved prefix" in refusal(
         AccessRefused, exchange, vhost, "amq.e", arguments=with_bad_alternate
     )
-    assert refusal(
-        PreconditionFailed, exchange, vhost, "e", arguments=with_bad_alternate
-    ) == "invalid type 'signedint' for arg 'alternate-exchange' in exchange 'e' in vhost '/'"
+    assert (
+        refusal(PreconditionFailed, exchange, vhost, "e", arguments=with_bad_alternate)
+        == "invalid type 'signedint' for arg 'alternate-exchange' in exchange 'e' in vhost '/'"
+    )
     assert "e" not in vhost.exchanges
 
 
@@ -228,12 +229,16 @@ def test_an_auto_delete_exchange_may_be_bound_to_itself(vhost: VHost) -> None:
 
 def test_binding_names_what_is_missing_source_first(vhost: VHost) -> None:
     queue(vhost, "q")
-    assert refusal(NotFound, vhost.bind, "x", "q", "queue", b"", {}) == "no exchange 'x' in vhost '/'"
+    assert (
+        refusal(NotFound, vhost.bind, "x", "q", "queue", b"", {}) == "no exchange 'x' in vhost '/'"
+    )
     assert (
         refusal(NotFound, vhost.bind, "amq.direct", "x", "queue", b"", {})
         == "no queue 'x' in vhost '/'"
     )
-    assert refusal(NotFound, vhost.bind, "x", "y", "queue", b"", {}) == "no exchange 'x' in vhost '/'"
+    assert (
+        refusal(NotFound, vhost.bind, "x", "y", "queue", b"", {}) == "no exchange 'x' in vhost '/'"
+    )
     assert (
         refusal(NotFound, vhost.bind, "amq.direct", "x", "exchange", b"", {})
         == "no exchange 'x' in vhost '/'"
@@ -252,7 +257,9 @@ def test_only_the_owner_unbinds_an_exclusive_queue(vhost: VHost) -> None:
     vhost.bind("amq.direct", "q", "queue", b"k", {})
     unbind = vhost.unbind
     assert refusal(ResourceLocked, unbind, "amq.direct", "q", "queue", b"k", {}, OTHER) == LOCKED
-    unbind("amq.direct", "q", "queue", b"another", {}, OTHER)  # RabbitMQ: looks for the binding first
+    unbind(
+        "amq.direct", "q", "queue", b"another", {}, OTHER
+    )  # RabbitMQ: looks for the binding first
     unbind("amq.direct", "q", "queue", b"k", {}, ME)
     assert not vhost.exchange("amq.direct").bindings
 
@@ -359,9 +366,10 @@ def test_reserved_queue_names_are_for_the_server(vhost: VHost) -> None:
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 def test_quorum_queues_and_streams_are_durable_and_have_a_name(vhost: VHost, kind: str) -> None:
     asked = {"x-queue-type": kind}
-    assert refusal(
-        PreconditionFailed, queue, vhost, "amq.gen-1", server_named=True, arguments=asked
-    ) == f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
+    assert (
+        refusal(PreconditionFailed, queue, vhost, "amq.gen-1", server_named=True, arguments=asked)
+        == f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
+    )
     assert (
         refusal(PreconditionFailed, queue, vhost, "q", arguments=asked)
         == "invalid property 'non-durable' for queue 'q' in vhost '/'"
