@@ -26,6 +26,8 @@ for _ in range(3):
     for block in blocks:
         table.release(block)
     del blocks, block
+    table.shrink()
+    table.shrink()
     after = resident()
 print(full - before, after - before)
 """

@@ -41,6 +41,10 @@ class Journal(Protocol):
     def reports(self) -> dict[str, RecoveryReport]:
         """What opening found, by log name."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a commit handed over now would only wait: let more gather into it first."""
+
     def commit(self) -> int:
         """Hand everything appended so far to the disk; returns its commit number."""
 

@@ -23,10 +23,12 @@ cdef class BlockTable:
     cdef readonly list free_ids
     cdef readonly list pool
     cdef readonly Py_ssize_t bytes_live
+    cdef readonly Py_ssize_t pool_low
 
     cpdef Block new(self, uint64_t base, Py_ssize_t size)
     @cython.locals(block=Block)
     cpdef Block adopt(self, uint64_t base, bytearray data)
+    cpdef shrink(self)
     cpdef void release(self, Block block) noexcept
     cpdef void drop(self, Block block) noexcept
 

@@ -17,7 +17,7 @@ from collections import deque
 from posthouse.core import layout, mem
 
 BLOCK_SIZE = 1 << 20
-POOL_MAX = 32
+POOL_MAX = 256
 ENTRY_MAGIC = 0x31454850  # "PHE1"
 # What a dropped block holds, so that whoever still names it does not keep its memory.
 NOTHING = bytearray(0)
@@ -54,15 +54,29 @@ class BlockTable:
         self.blocks: list[Block] = []
         self.free_ids: list[int] = []
         self.pool: list[bytearray] = []
+        self.pool_low = 0
         self.bytes_live = 0
 
     def new(self, base: int, size: int) -> Block:
         """A block of at least ``size`` bytes at log position ``base``, with one reference for the caller."""
         if size <= BLOCK_SIZE:
-            data = self.pool.pop() if self.pool else bytearray(BLOCK_SIZE)
+            if self.pool:
+                data = self.pool.pop()
+                if len(self.pool) < self.pool_low:
+                    self.pool_low = len(self.pool)
+            else:
+                data = bytearray(BLOCK_SIZE)
         else:
             data = bytearray(size)
         return self.adopt(base, data)
+
+    def shrink(self) -> None:
+        """Free what the pool did not need since the last call; the owner calls it once a second.
+
+        Mapping a fresh block costs about as much as filling it, so a busy log keeps its own; an idle one keeps none.
+        """
+        del self.pool[: self.pool_low]
+        self.pool_low = len(self.pool)
 
     def adopt(self, base: int, data: bytearray) -> Block:
         """Make ``data`` (recovered bytes, say) a block; ``used`` is 0 until the caller sets it."""

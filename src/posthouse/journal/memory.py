@@ -39,6 +39,11 @@ class MemoryJournal:
         """Nothing was opened."""
         return {}
 
+    @property
+    def is_busy(self) -> bool:
+        """Never: commits are done at once."""
+        return False
+
     def commit(self) -> int:
         """See `posthouse.journal.api.Journal.commit`."""
         number = self.next_commit

@@ -203,6 +203,7 @@ class Node:
     def _on_second(self) -> None:
         if not self._stopping:
             self.journal.trim()
+            self.blocks.shrink()
             self.monitor.check()
             self._loop.call_later(1.0, self._on_second)
 

@@ -59,7 +59,7 @@ class Tick:
         try:
             for _ in range(ROUNDS_MAX):
                 dispatcher.pump()
-                if dispatcher.must_commit:
+                if dispatcher.must_commit and not self._journal.is_busy:
                     self.commit()
                 touched = dispatcher.touched
                 if touched:

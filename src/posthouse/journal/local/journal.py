@@ -23,6 +23,7 @@ from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog, Recovered, Recov
 from posthouse.journal.table import Table
 
 FORMAT = b"posthouse 1\n"
+IN_FLIGHT_MAX = 2
 
 
 class Committer(Protocol):
@@ -157,6 +158,11 @@ class LocalJournal:
             self._blocks.release(block)
         log.trim(start)
         self.table.changes = self.table.live()
+
+    @property
+    def is_busy(self) -> bool:
+        """One commit is being synced and the next one waits for it: a third would make no sync earlier."""
+        return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def commit(self) -> int:
         """See `posthouse.journal.api.Journal.commit`."""

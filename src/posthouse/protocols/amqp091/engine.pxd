@@ -106,6 +106,7 @@ cdef class ConnectionCore:
     cpdef barrier(self)
     cpdef Py_ssize_t sendable(self)
     cpdef sent(self, Py_ssize_t size)
+    cpdef shrink_output(self)
     @cython.locals(channel=ChannelCore)
     cpdef release_throttle(self)
     @cython.locals(channel=ChannelCore, tag=uint64_t, more=bint)

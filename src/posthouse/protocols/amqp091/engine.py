@@ -356,12 +356,15 @@ class ConnectionCore:
             self.sent_total += self.oo
             self.oo = 0
             self.on = 0
-            if self.out_cap > OUT_KEEP and not self.throttled:
-                self.out = bytearray(OUT_MIN)
-                self.o = mem.address(self.out)
-                self.out_cap = OUT_MIN
         if self.throttled:
             self.release_throttle()
+
+    def shrink_output(self) -> None:
+        """Give a large empty buffer back; the owner calls it when the connection was idle for a while."""
+        if self.out_cap > OUT_KEEP and self.on == 0:
+            self.out = bytearray(OUT_MIN)
+            self.o = mem.address(self.out)
+            self.out_cap = OUT_MIN
 
     def release_throttle(self) -> None:
         """Mark the queues again if the output is below half of the high-water mark."""

@@ -560,8 +560,18 @@ class Session(ConnectionCore):
             # A consumer that reads nothing any more must not stop its publishers for ever.
             self._holds = 1
             self._on_drained()
-        if self.state is not State.RUNNING or not self.heartbeat_s:
+        if self.state is not State.RUNNING:
             return
+        sent = self.sent_total + self.oo
+        is_idle = sent == self._sent_before
+        self._sent_before = sent
+        if is_idle:
+            self.shrink_output()
+        if self.heartbeat_s:
+            self._keep_heartbeat(is_idle)
+
+    def _keep_heartbeat(self, is_idle: bool) -> None:
+        """Drop a client that was silent for two intervals; send a heartbeat after half of one without output."""
         self._silent_s = (
             0 if self.seen_bytes or self._holds or self._blocked_sent else self._silent_s + 1
         )
@@ -574,9 +584,7 @@ class Session(ConnectionCore):
             )
             self._drop()
             return
-        sent = self.sent_total + self.oo
-        self._idle_out_s = 0 if sent != self._sent_before else self._idle_out_s + 1
-        self._sent_before = sent
+        self._idle_out_s = self._idle_out_s + 1 if is_idle else 0
         if self._idle_out_s >= max(1, self.heartbeat_s // 2) and self.on == self.oo:
             self._idle_out_s = 0
             self.put(heartbeat_frame())
