@@ -60,6 +60,10 @@ def test_removal_undoes_addition(changes: list[tuple[bytes, int, bool]], key: by
         expected = {t for p, t in live if matches(words(p), words(key))}
         assert trie.match(key) == expected
         assert trie.is_empty() == (not live)
+    for pattern, target in model.elements():
+        assert not trie.is_empty()
+        trie.remove(pattern, target)
+    assert trie.is_empty(), "nothing is left of what was removed"
 
 
 @settings(max_examples=30)

@@ -100,14 +100,36 @@ def test_what_was_deleted_stays_deleted(broker: Broker, start: Start, table: Tab
     assert not start().vhosts["/"].queues
 
 
+def test_a_binding_is_durable_when_both_ends_are(broker: Broker, table: Table) -> None:
+    vhost = broker.vhosts["/"]
+    exchange(vhost, "e")
+    exchange(vhost, "gone", durable=False)
+    queue(vhost, "q")
+    queue(vhost, "transient", durable=False)
+    queue(vhost, "exclusive", exclusive_owner=object())
+    for source, kind, target in (
+        ("e", "queue", "transient"),
+        ("e", "queue", "exclusive"),
+        ("e", "exchange", "gone"),
+        ("gone", "queue", "q"),
+        ("gone", "exchange", "e"),
+    ):
+        vhost.bind(source, target, kind, b"", {})
+    assert "binding" not in rows(table)
+    vhost.bind("e", "q", "queue", b"", {})
+    vhost.bind("e", "amq.fanout", "exchange", b"", {})
+    assert rows(table)["binding"] == 2
+
+
 def test_bindings_are_removed_after_a_restart(broker: Broker, start: Start, table: Table) -> None:
     vhost = broker.vhosts["/"]
     queue(vhost, "q")
     for key in (b"k1", b"k2"):
         vhost.bind("amq.direct", "q", "queue", key, {"a": Typed("s", 1)})
     vhost = start().vhosts["/"]
-    vhost.unbind("amq.direct", "q", "queue", b"k1", {"a": Typed("s", 1)})
+    # A new one first: its row must not take the place of an older one's.
     vhost.bind("amq.direct", "q", "queue", b"k3", {})
+    vhost.unbind("amq.direct", "q", "queue", b"k1", {"a": Typed("s", 1)})
     keys = {row["key"] for _, row in table.items("binding")}
     assert keys == {"k2", "k3"}
 

@@ -49,8 +49,10 @@ def test_arguments_are_part_of_a_binding(kind: type[Exchange]) -> None:
     assert exchange.bind(plain)
     assert exchange.bind(tagged)
     assert not exchange.bind(binding("q", "k", tag=1))
-    assert exchange.bind(binding("q", "k", tag=Typed("l", 1)))
-    assert exchange.unbind(binding("q", "k", tag=Typed("l", 1)))
+    for width in "lsB":
+        assert exchange.bind(binding("q", "k", tag=Typed(width, 1)))
+    for width in "lsB":
+        assert exchange.unbind(binding("q", "k", tag=Typed(width, 1)))
     assert exchange.unbind(tagged)
     assert not exchange.unbind(tagged)
     assert names(exchange, "k", {}) == {"q"}
