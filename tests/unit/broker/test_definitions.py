@@ -22,7 +22,12 @@ Start = Callable[[], Broker]
 
 
 def exchange(vhost: VHost, name: str, kind: str = "direct", **properties: Any) -> None:
-    defaults = {"durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+    defaults: dict[str, Any] = {
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+    }
     vhost.declare_exchange(name, kind, **(defaults | properties))
 
 

@@ -38,7 +38,12 @@ class Subscription(Consumer):
 
 
 def exchange(vhost: VHost, name: str, kind: str = "direct", **properties: Any) -> None:
-    defaults = {"durable": False, "auto_delete": False, "internal": False, "arguments": {}}
+    defaults: dict[str, Any] = {
+        "durable": False,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+    }
     vhost.declare_exchange(name, kind, **(defaults | properties))
 
 
@@ -276,7 +281,7 @@ def test_every_change_empties_the_route_table(vhost: VHost) -> None:
     blob = b"\1e\1k"
 
     def targets() -> list[str]:
-        return [q.name for q in vhost.routes.lookup(blob).queues]
+        return [q.name for q in vhost.routes.lookup(blob).queues]  # type: ignore[attr-defined]
 
     assert targets() == []
     vhost.bind("e", "q", "queue", b"", {})
@@ -404,7 +409,7 @@ def test_deletes_on_condition(vhost: VHost, send: Callable[[Queue], None]) -> No
     made.add_consumer(subscription)
     send(made)
     send(made)
-    where = {"requester": ME}
+    where: dict[str, Any] = {"requester": ME}
     in_use = "queue 'q' in vhost '/' in use"
     not_empty = "queue 'q' in vhost '/' not empty"
     delete = vhost.delete_queue
