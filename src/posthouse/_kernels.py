@@ -25,6 +25,7 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.replay",
     "posthouse.broker.exchanges.trie",
     "posthouse.protocols.amqp091.unacked",
+    "posthouse.protocols.amqp091.outlet",
     "posthouse.protocols.amqp091.engine",
     "posthouse.client.histogram",
     "posthouse.client.load",

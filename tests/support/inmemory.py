@@ -149,8 +149,7 @@ class Peer:
 
     def flush(self) -> None:
         session = self.session
-        start, end = session.oo, session.sendable()
-        data = bytes(session.out[start:end])
+        data = b"".join(session.views())
         if data:
             session.sent(len(data))
             self.raw += data

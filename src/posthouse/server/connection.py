@@ -84,23 +84,36 @@ class Connection:
         if self._is_closed or self._is_writing:
             return
         session = self.session
-        start = session.oo
-        end = session.sendable()
-        if end > start:
-            try:
-                count = self._sock.send(memoryview(session.out)[start:end])
-            except (BlockingIOError, InterruptedError):
-                count = 0
-            except OSError:
-                self.close()
-                return
-            session.sent(count)
-            if count < end - start:
-                self._is_writing = True
-                self._listener.loop.add_writer(self._fd, self._on_writable)
+        while session.sendable() > session.oo:
+            if not self._send_some(session):
                 return
         if session.is_finished and session.on == session.oo:
             self.close()
+
+    def _send_some(self, session: Session) -> bool:
+        """One send; False when the socket took less than it was offered, or is gone."""
+        wanted = 0
+        try:
+            if session.extents:
+                pieces = session.views()
+                wanted = sum(map(len, pieces))
+                count = self._sock.sendmsg(pieces)
+                del pieces
+            else:
+                start, end = session.oo, session.sendable()
+                wanted = end - start
+                count = self._sock.send(memoryview(session.out)[start:end])
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        except OSError:
+            self.close()
+            return False
+        session.sent(count)
+        if count < wanted:
+            self._is_writing = True
+            self._listener.loop.add_writer(self._fd, self._on_writable)
+            return False
+        return True
 
     def _on_writable(self) -> None:
         self._listener.loop.remove_writer(self._fd)

@@ -138,6 +138,12 @@ class Channel(ChannelCore):
                 self.session.barrier()
             self.send(method)
 
+    def forget_permissions(self) -> None:
+        """What was granted must be asked again."""
+        self.permissions.clear()
+        self.write_ok = set()
+        self.last_ok = None
+
     # --- consumers ------------------------------------------------------------------------------
 
     def subscribe(self, consumer: AmqpConsumer) -> None:

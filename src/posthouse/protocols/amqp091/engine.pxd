@@ -5,13 +5,14 @@ from posthouse.broker.index cimport QueueIndex
 from posthouse.broker.routing cimport Route, RouteTable
 from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, LogBuffer
+from posthouse.protocols.amqp091.outlet cimport Outlet
 from posthouse.protocols.amqp091.unacked cimport Unacked
 
 import cython
 
 cdef uint32_t BASIC_PUBLISH, BASIC_ACK, BASIC_DELIVER, BASIC_CLASS
 cdef unsigned char FRAME_END
-cdef Py_ssize_t FAST_BODY_MAX, PROPS_MAX, OUT_MIN, OUT_KEEP
+cdef Py_ssize_t FAST_BODY_MAX, PROPS_MAX
 cdef uint32_t PROPS_CHECKED
 
 cdef class AmqpConsumer(Consumer):
@@ -66,29 +67,16 @@ cdef class ChannelCore:
     @cython.locals(consumer=AmqpConsumer, queue=QueueCore)
     cpdef mark_queues(self)
 
-cdef class ConnectionCore:
-    cdef readonly Dispatcher dispatcher
+cdef class ConnectionCore(Outlet):
     cdef public RouteTable routes
     cdef public dict channels
     cdef public ChannelCore current
     cdef readonly list confirming
-    cdef readonly bytearray out
-    cdef unsigned char *o
-    cdef Py_ssize_t out_cap
-    cdef readonly Py_ssize_t on
-    cdef readonly Py_ssize_t oo
-    cdef public Py_ssize_t out_high
     cdef public Py_ssize_t queue_high
-    cdef public Py_ssize_t transport_bytes
-    cdef readonly object barriers
-    cdef readonly uint64_t sent_total
     cdef public Py_ssize_t frame_max
-    cdef public Py_ssize_t body_max
     cdef public uint64_t message_max
     cdef public bint is_open
     cdef public bint stopped
-    cdef public bint throttled
-    cdef public bint is_touched
     cdef public bint has_published
     cdef public bint seen_bytes
     cdef bytearray props
@@ -98,27 +86,14 @@ cdef class ConnectionCore:
     cdef readonly uint64_t deliveries
     cdef readonly uint64_t publishes
 
-    @cython.locals(pending=Py_ssize_t, cap=Py_ssize_t, fresh=bytearray, q="unsigned char *")
-    cdef void room(self, Py_ssize_t size)
-    @cython.locals(n=Py_ssize_t, p="const unsigned char *")
-    cpdef put(self, bytes data)
-    cpdef touch(self)
-    cpdef barrier(self)
-    cpdef Py_ssize_t sendable(self)
-    cpdef sent(self, Py_ssize_t size)
-    cpdef shrink_output(self)
     @cython.locals(channel=ChannelCore)
-    cpdef release_throttle(self)
+    cpdef on_low(self)
     @cython.locals(channel=ChannelCore, tag=uint64_t, more=bint)
     cpdef bint committed(self, uint64_t number) except -1
     @cython.locals(o="unsigned char *", at=Py_ssize_t)
     cpdef send_confirm(self, ChannelCore channel, uint64_t tag)
     @cython.locals(channel=ChannelCore, block=Block, r="unsigned char *", route_len=Py_ssize_t, n=Py_ssize_t, props_len=Py_ssize_t, left=Py_ssize_t, o="unsigned char *", at=Py_ssize_t, b=bytes, p="const unsigned char *")
     cdef deliver(self, AmqpConsumer consumer, uint32_t block_id, uint32_t offset, uint32_t flags)
-    @cython.locals(o="unsigned char *", at=Py_ssize_t, source=Py_ssize_t, part=Py_ssize_t)
-    cdef void put_content(self, uint32_t number, const unsigned char *r, Py_ssize_t at_props, Py_ssize_t props_len, Py_ssize_t left)
-    @cython.locals(block=Block, r="unsigned char *", left=Py_ssize_t, props_len=Py_ssize_t)
-    cpdef put_message(self, uint32_t number, bytes method, uint32_t block_id, uint32_t offset)
     cpdef on_frame(self, int kind, int number, bytes payload)
     cpdef on_bad_frame(self, int kind, int number, Py_ssize_t size, int end)
     cpdef on_congested(self, QueueCore queue)

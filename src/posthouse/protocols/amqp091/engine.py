@@ -17,6 +17,7 @@ from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
 from posthouse.broker.routing import Route, RouteTable
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block
+from posthouse.protocols.amqp091.outlet import Outlet
 from posthouse.protocols.amqp091.unacked import Unacked
 
 BASIC_PUBLISH = 60 << 16 | 40
@@ -29,8 +30,6 @@ FAST_BODY_MAX = 131072
 PROPS_MAX = 512
 # headers, reply-to, expiration, user-id, and the continuation bit: what the broker itself must look at.
 PROPS_CHECKED = 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003
-OUT_MIN = 1024
-OUT_KEEP = 65536
 
 
 class AmqpConsumer(Consumer):
@@ -252,44 +251,26 @@ class ChannelCore:
                     queue.dispatcher.mark(queue)
 
 
-class ConnectionCore:
-    """The hot half of a connection: parsing, output buffer, confirms.
-
-    Output goes to ``out[oo:on]``; the owner sends it and reports with `sent`. Bytes behind a *barrier* leave only
-    when the commit it names is done (`committed`).
+class ConnectionCore(Outlet):
+    """The hot half of a connection: parsing, deliveries, confirms.
 
     Attributes:
         frame_max: largest payload accepted (negotiated frame-max less 8).
-        body_max: largest payload of a body frame sent.
         stopped: nothing more is parsed (the connection is closing).
-        throttled: deliveries stopped at the high-water mark; `sent` resumes them below half of it.
-        transport_bytes: bytes that wait in a transport behind this buffer (TLS).
         seen_bytes: octets arrived since the heartbeat timer looked last.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = dispatcher
+        super().__init__(dispatcher)
         self.routes: RouteTable | None = None
         self.channels: dict[int, ChannelCore] = {}
         self.current: ChannelCore | None = None
         self.confirming: list[ChannelCore] = []
-        self.out = bytearray(OUT_MIN)
-        self.o = mem.address(self.out)
-        self.out_cap = OUT_MIN
-        self.on = 0
-        self.oo = 0
-        self.out_high = 1 << 20
         self.queue_high = 32 << 20
-        self.transport_bytes = 0
-        self.barriers: deque[tuple[int, int]] = deque()
-        self.sent_total = 0
         self.frame_max = 4096
-        self.body_max = 131064
         self.message_max = 134217728
         self.is_open = False
         self.stopped = False
-        self.throttled = False
-        self.is_touched = False
         self.has_published = False
         self.seen_bytes = False
         self.props = bytearray(PROPS_MAX)
@@ -301,77 +282,11 @@ class ConnectionCore:
 
     # --- output ---------------------------------------------------------------------------------
 
-    def room(self, size: int) -> None:
-        """Make room for ``size`` bytes at ``out[on]``."""
-        if self.on + size <= self.out_cap:
-            return
-        pending = self.on - self.oo
-        if self.oo and pending + size <= self.out_cap:
-            mem.copy(self.o, 0, self.o, self.oo, pending)
-        else:
-            cap = self.out_cap
-            while cap < pending + size:
-                cap = cap * 2
-            fresh = bytearray(cap)
-            q = mem.address(fresh)
-            mem.copy(q, 0, self.o, self.oo, pending)
-            self.out = fresh
-            self.o = q
-            self.out_cap = cap
-        self.sent_total += self.oo
-        self.oo = 0
-        self.on = pending
-
-    def put(self, data: bytes) -> None:
-        """Append ``data`` to the output."""
-        n = len(data)
-        p = data
-        self.room(n)
-        mem.copy(self.o, self.on, p, 0, n)
-        self.on += n
-        self.touch()
-
-    def touch(self) -> None:
-        """Have the owner flush this connection at the end of the batch."""
-        if not self.is_touched:
-            self.is_touched = True
-            self.dispatcher.touched.append(self)
-
-    def barrier(self) -> None:
-        """Hold back what is written from here on until the next commit is done."""
-        self.dispatcher.must_commit = True
-        self.dispatcher.waiters.add(self)
-        self.barriers.append((self.dispatcher.next_commit, self.sent_total + self.on))
-
-    def sendable(self) -> int:
-        """End of the bytes in `out` that may be sent now."""
-        if self.barriers:
-            return self.barriers[0][1] - self.sent_total
-        return self.on
-
-    def sent(self, size: int) -> None:
-        """``size`` bytes of ``out[oo:]`` are gone; go on delivering when the output is low again."""
-        self.oo += size
-        if self.oo == self.on:
-            self.sent_total += self.oo
-            self.oo = 0
-            self.on = 0
-        if self.throttled:
-            self.release_throttle()
-
-    def shrink_output(self) -> None:
-        """Give a large empty buffer back; the owner calls it when the connection was idle for a while."""
-        if self.out_cap > OUT_KEEP and self.on == 0:
-            self.out = bytearray(OUT_MIN)
-            self.o = mem.address(self.out)
-            self.out_cap = OUT_MIN
-
-    def release_throttle(self) -> None:
-        """Mark the queues again if the output is below half of the high-water mark."""
-        if self.on - self.oo + self.transport_bytes < self.out_high // 2:
-            self.throttled = False
-            for channel in self.channels.values():
-                channel.mark_queues()
+    def on_low(self) -> None:
+        """Deliver again: mark the queues of all consumers."""
+        for x in self.channels.values():
+            channel = x
+            channel.mark_queues()
 
     def committed(self, number: int) -> bool:
         """Commit ``number`` and all before it are durable: confirms and held replies may go.
@@ -422,7 +337,7 @@ class ConnectionCore:
         n = consumer.prefix_len
         props_len = mem.le32(r, offset + 8)
         left = mem.le32(r, offset + 12)
-        self.room(n + 10 + route_len + 20 + props_len + left + (left // self.body_max + 1) * 8)
+        self.room(n + 10 + route_len + self.content_room(props_len, left))
         o = self.o
         at = self.on
         b = consumer.prefix
@@ -436,49 +351,8 @@ class ConnectionCore:
         at += 9 + route_len
         o[at] = FRAME_END
         self.on = at + 1
-        self.put_content(channel.number, r, offset + 24 + route_len, props_len, left)
+        self.put_content(channel.number, block, offset + 24 + route_len, props_len, left)
         self.deliveries += 1
-
-    def put_content(
-        self, number: int, r: bytearray, at_props: int, props_len: int, left: int
-    ) -> None:
-        """Write header and body frames; there is room. ``r[at_props]`` has properties, then ``left`` octets."""
-        o = self.o
-        at = self.on
-        o[at] = 2
-        mem.st16(o, at + 1, number)
-        mem.st32(o, at + 3, 12 + props_len)
-        mem.st32(o, at + 7, BASIC_CLASS)
-        mem.st64(o, at + 11, left)
-        mem.copy(o, at + 19, r, at_props, props_len)
-        at += 19 + props_len
-        o[at] = FRAME_END
-        at += 1
-        source = at_props + props_len
-        while left:
-            part = left
-            if part > self.body_max:
-                part = self.body_max
-            o[at] = 3
-            mem.st16(o, at + 1, number)
-            mem.st32(o, at + 3, part)
-            mem.copy(o, at + 7, r, source, part)
-            at += 8 + part
-            o[at - 1] = FRAME_END
-            source += part
-            left -= part
-        self.on = at
-
-    def put_message(self, number: int, method: bytes, block_id: int, offset: int) -> None:
-        """Write a complete method frame followed by the content of a record (``get-ok``, for one)."""
-        x = self.dispatcher.blocks.blocks[block_id]
-        block = x
-        r = block.p
-        left = mem.le32(r, offset + 12)
-        props_len = mem.le32(r, offset + 8)
-        self.put(method)
-        self.room(20 + props_len + left + (left // self.body_max + 1) * 8)
-        self.put_content(number, r, offset + 24 + mem.le16(r, offset + 6), props_len, left)
 
     # --- input ----------------------------------------------------------------------------------
 

@@ -408,8 +408,8 @@ class Session(ConnectionCore):
         if not self.services.sasl.update_secret(self.identity, method.new_secret):
             raise AmqpError(530, "New secret was refused by one of the backends", 10, 70)
         for channel in self.channels.values():
-            channel.write_ok = set()
-            channel.last_ok = None
+            assert isinstance(channel, Channel)
+            channel.forget_permissions()
         self.send(0, methods.ConnectionUpdateSecretOk())
 
     # --- ending ---------------------------------------------------------------------------------
@@ -499,6 +499,7 @@ class Session(ConnectionCore):
         self.is_open = False
         self.stopped = True
         self.dispatcher.waiters.discard(self)
+        self.discard_output()
         self.transport = None
 
     # --- back-pressure --------------------------------------------------------------------------
