@@ -15,7 +15,7 @@ import random
 import select
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,13 @@ STALL_S = 20.0
 class KillRun:
     """One broker, its load and its history. The node belongs to the caller, who stops it."""
 
-    def __init__(self, node: PosthouseNode, seed: int) -> None:
+    def __init__(
+        self, node: PosthouseNode, seed: int, damage: Callable[[Path], None] | None = None
+    ) -> None:
+        """`damage` is done to the data directory after each kill: it shows that the checker sees what it must."""
         self.node = node
         self.seed = seed
+        self.damage = damage
         self.history = History()
         self.restart_s: list[float] = []
         self.load_s = 0.0
@@ -64,6 +68,8 @@ class KillRun:
         for _ in range(kills):
             self._load(self._random.uniform(*KILL_AFTER_S))
             self._kill()
+            if self.damage is not None and self.node.data_dir is not None:
+                self.damage(self.node.data_dir)
             begin = time.monotonic()
             self.node.restart()
             self.restart_s.append(time.monotonic() - begin)
@@ -90,7 +96,7 @@ class KillRun:
         }
 
     def _declare(self) -> None:
-        link = amqp.Link().connect(self.node.port)
+        link = amqp.Link(self.node.port)
         link.declare_exchange(roles.EXCHANGE)
         for queue in QUEUES:
             link.declare_queue(queue)
@@ -135,7 +141,7 @@ class KillRun:
 
     def _read(self, queue: str) -> list[Identity]:
         """Read one queue, which nobody else uses, until it is empty, acknowledging all."""
-        link = amqp.Link().connect(self.node.port)
+        link = amqp.Link(self.node.port)
         session = Session()
         found: list[Identity] = []
         expected = link.declare_queue(queue, passive=True)
@@ -167,7 +173,7 @@ class KillRun:
         if status != 0:
             raise RuntimeError(f"status {status} at SIGTERM: {self.node.stderr()[-2000:]}")
         self.node.restart()
-        link = amqp.Link().connect(self.node.port)
+        link = amqp.Link(self.node.port)
         for queue in QUEUES:
             count = link.declare_queue(queue, passive=True)
             for _ in range(count):
@@ -176,11 +182,16 @@ class KillRun:
         self.node.terminate()
 
 
-def report_of(kills: int, seed: int, directory: Path | None = None) -> dict[str, Any]:
+def report_of(
+    kills: int,
+    seed: int,
+    directory: Path | None = None,
+    damage: Callable[[Path], None] | None = None,
+) -> dict[str, Any]:
     """Run the kill test on a node of its own; return the report."""
     node = PosthouseNode(directory)
     try:
-        return KillRun(node, seed).run(kills)
+        return KillRun(node, seed, damage).run(kills)
     finally:
         node.stop()
 

@@ -110,8 +110,18 @@ class History:
         self._acks: dict[tuple[str, Identity], tuple[float, Session]] = {}
         self._groups: list[tuple[list[Identity], bool]] = []  # messages, whether to be rolled back
         self._committed: set[Identity] = set()
+        self._behind: Counter[int] = Counter()  # by producer: confirmed and not yet acknowledged
 
     # ---- facts
+
+    def confirm(self, key: str, identity: Identity) -> None:
+        """The broker took a message over."""
+        self.confirmed[key].append(identity)
+        self._behind[identity.producer] += 1
+
+    def behind(self, producer: int) -> int:
+        """About how many of a producer's messages wait for their acknowledgement."""
+        return self._behind[producer]
 
     def delivered(
         self, queue: str, identity: Identity, redelivered: bool, session: Session, strict: bool
@@ -135,7 +145,15 @@ class History:
 
     def acked(self, queue: str, identity: Identity, session: Session) -> None:
         """A consumer's acknowledgement was sent."""
+        if (queue, identity) not in self._acks:
+            self._behind[identity.producer] -= 1
         self._acks[queue, identity] = (time.monotonic(), session)
+
+    def move(self, identities: list[Identity]) -> None:
+        """A transaction that took messages from one queue and put them into another was committed."""
+        self.moved.update(identities)
+        for identity in identities:
+            self._behind[identity.producer] -= 1
 
     def open_group(self, group: list[Identity]) -> bool:
         """A transaction is about to be sent; returns whether it shall be rolled back."""
@@ -166,7 +184,7 @@ class History:
         `left` has what each queue held at the end, in order, queues that nobody reads before among them (archive and the
         transactions'); `routes` says to which queues a routing key leads.
         """
-        for _, (sent, session) in self._acks.items():
+        for sent, session in self._acks.values():
             if session.ended is not None and session.ended - sent >= ACK_GRACE_S:
                 self.acks_beyond_grace += 1
         for queue, identities in left.items():
@@ -216,7 +234,7 @@ class History:
         """How much there was to check."""
         return {
             "confirmed": sum(len(confirmed) for confirmed in self.confirmed.values()),
-            "committed": len(self._committed),
+            "committed_in_tx": len(self._committed),
             "transactions": len(self._groups),
             "moved": len(self.moved),
             "deliveries": self.deliveries,

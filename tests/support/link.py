@@ -90,21 +90,24 @@ def nack_requeue(tag: int) -> bytes:
 class Link:
     """One connection with channel 1 open.
 
-    After `connect` the socket is non-blocking. `Broken` from any call means that nothing more will come.
+    The constructor dials; from then on the socket is non-blocking. `Broken` from any call means that nothing more will come.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket()
+    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout_s)
         self._in = b""
         self._at = 0  # what lies before it in the input is done
         self._out = bytearray()
         self._pending: tuple[int, bytes] | None = None  # method and arguments that wait for content
         self._left = 0
         self._parts: list[bytes] = []
+        try:
+            self._open()
+        except BaseException:
+            self._socket.close()
+            raise
 
-    def connect(self, port: int, timeout_s: float = 10.0) -> Link:
-        self._socket.settimeout(timeout_s)
-        self._socket.connect(("127.0.0.1", port))
+    def _open(self) -> None:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         login = b"\0guest\0guest"
         start_ok = b"\0\0\0\0" + short("PLAIN") + struct.pack(">I", len(login)) + login
@@ -117,7 +120,6 @@ class Link:
         self._wait(CONNECTION_OPEN_OK)
         self.call(method(20, 10, b"\0"), CHANNEL_OPEN_OK)
         self._socket.setblocking(False)
-        return self
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -16,6 +16,7 @@ from tests.support.history import History, Identity, Session, make_body, read_bo
 EXCHANGE = "letters"
 ARCHIVE = "archive"
 WINDOW = 200
+BACKLOG_MAX = 3000
 
 
 class Role:
@@ -23,12 +24,12 @@ class Role:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.link = amqp.Link()
+        self.link: amqp.Link  # from `connect` on
         self.session = Session()
 
     def connect(self, port: int) -> None:
         """Dial and set up; whatever an earlier link left open is of unknown fate from here on."""
-        self.link = amqp.Link().connect(port)
+        self.link = amqp.Link(port)
         self.session = Session()
 
     def fileno(self) -> int:
@@ -76,6 +77,9 @@ class Producer(Role):
         # What the broker does not take now must not pile up here: the window is about what it has.
         if len(self._open) > self.window // 2 or self.link.unsent:
             return
+        # Consumers keep up, so that most messages are delivered before a kill and not only after it.
+        if self.history.behind(self.number) > BACKLOG_MAX:
+            return
         parts = []
         while len(self._open) < self.window:
             parts.append(self._publish)
@@ -94,7 +98,7 @@ class Producer(Role):
         for _ in range(tag - self._first_tag + 1):
             identity = Identity(self.number, self._open.popleft())
             if event.method == amqp.BASIC_ACK:
-                self.history.confirmed[self.key].append(identity)
+                self.history.confirm(self.key, identity)
             else:
                 self.history.refused += 1
         self._first_tag = tag + 1
@@ -158,7 +162,7 @@ class Mover(Role):
 
     def on_event(self, event: amqp.Event) -> None:
         if event.method == amqp.TX_COMMIT_OK:
-            self.history.moved.update(self._committing)
+            self.history.move(self._committing)
             self._committing = []
         elif event.method == amqp.BASIC_DELIVER:
             tag, _ = delivery(event)
