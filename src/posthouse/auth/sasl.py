@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from posthouse.auth.api import Authenticator, Identity
 from posthouse.core.registry import Registry
@@ -61,6 +62,7 @@ class Mechanism:
         return Outcome(identity=identity)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(peer: str) -> bool:
     """Whether an address is this machine's own (IPv4-mapped IPv6 included)."""
     try:

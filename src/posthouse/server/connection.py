@@ -1,7 +1,7 @@
 """A client's TCP connection: the socket on one side, a session without I/O on the other.
 
-Plain sockets are driven by readiness callbacks: one receive into the server's shared buffer, one parse, one tick,
-one send. Only what the session could not use yet (part of a frame) is kept per connection.
+Sockets are driven by readiness: one receive into the server's shared buffer and one parse, then, after everybody's
+input, one tick and one send. Only what the session could not use yet (part of a frame) is kept per connection.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Connection:
     """Joins a non-blocking socket to a `Session`.
 
-    Invariants: a reader is registered with the loop unless the connection is paused or closed; a writer is
-    registered exactly while ``_is_writing``.
+    Invariants: the poller watches for input unless the connection is paused or closed, and for room in the socket exactly
+    while ``_is_writing``.
     """
 
     __slots__ = (
@@ -50,14 +50,20 @@ class Connection:
 
     def start(self) -> None:
         """Begin to read."""
-        self._listener.loop.add_reader(self._fd, self._on_readable)
+        self._watch()
+
+    def _watch(self) -> None:
+        self._listener.poller.watch(self._fd, self, not self._is_paused, self._is_writing)
 
     @property
     def is_closed(self) -> bool:
         """Whether the socket is gone."""
         return self._is_closed
 
-    def _on_readable(self) -> None:
+    def on_readable(self) -> int:
+        """Receive once and hand it to the session; returns the octets received."""
+        if self._is_paused or self._is_closed:
+            return 0
         listener = self._listener
         data = listener.buffer
         view = listener.view
@@ -65,19 +71,18 @@ class Connection:
         if kept:
             data[:kept] = self._tail
         try:
-            count = self._sock.recv_into(view[kept:])
+            count = self._sock.recv_into(view[kept:] if kept else view)
         except (BlockingIOError, InterruptedError):
-            return
+            return 0
         except OSError:
             count = 0
         if count == 0:
             self.close()
-            listener.tick.settle()
-            return
+            return 0
         size = kept + count
         used = self.session.receive(data, size)
         self._tail = bytes(view[used:size]) if used < size and not self._is_closed else b""
-        listener.tick.settle()
+        return count
 
     def flush(self) -> None:
         """Send what may be sent; what the socket does not take waits for its writability."""
@@ -111,37 +116,40 @@ class Connection:
         session.sent(count)
         if count < wanted:
             self._is_writing = True
-            self._listener.loop.add_writer(self._fd, self._on_writable)
+            self._watch()
             return False
         return True
 
-    def _on_writable(self) -> None:
-        self._listener.loop.remove_writer(self._fd)
-        self._is_writing = False
-        self.flush()
-        self._listener.tick.settle()
+    def on_writable(self) -> None:
+        """The socket takes more."""
+        if self._is_writing:
+            self._is_writing = False
+            self.flush()
+            if not self._is_writing and not self._is_closed:
+                self._watch()
+
+    def on_fault(self) -> None:
+        """Drop this connection; the others go on."""
+        self.close()
 
     def pause(self) -> None:
         """Stop reading (back-pressure on a publisher); `resume` is certain to follow or the connection ends."""
         if not self._is_paused and not self._is_closed:
             self._is_paused = True
-            self._listener.loop.remove_reader(self._fd)
+            self._watch()
 
     def resume(self) -> None:
         """Read again."""
         if self._is_paused and not self._is_closed:
             self._is_paused = False
-            self._listener.loop.add_reader(self._fd, self._on_readable)
+            self._watch()
 
     def close(self) -> None:
         """Close the socket and tell the session; harmless when repeated."""
         if self._is_closed:
             return
         self._is_closed = True
-        loop = self._listener.loop
-        loop.remove_reader(self._fd)
-        if self._is_writing:
-            loop.remove_writer(self._fd)
+        self._listener.poller.watch(self._fd, self, False, False)
         with contextlib.suppress(OSError):
             self._sock.close()
         self._tail = b""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from posthouse.protocols.amqp091.session import Session
 from posthouse.server.connection import Connection
+from posthouse.server.poller import make_poller
 from posthouse.server.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Listener:
     ) -> None:
         self.loop = loop
         self.tick = tick
+        self.poller = make_poller(loop, tick.settle)
         self.buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self.view = memoryview(self.buffer)
         self.connections: set[Connection] = set()
@@ -64,6 +66,8 @@ class Listener:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            # Accepted sockets have it from the listening one.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.bind((host, port))
             sock.listen(self._backlog)
         except OSError:
@@ -79,12 +83,12 @@ class Listener:
     def _accept_more(self) -> None:
         if self._sock is not None and not self._is_accepting:
             self._is_accepting = True
-            self.loop.add_reader(self._sock.fileno(), self._on_acceptable)
+            self.poller.watch(self._sock.fileno(), self, True, False)
 
     def _accept_no_more(self) -> None:
         if self._sock is not None and self._is_accepting:
             self._is_accepting = False
-            self.loop.remove_reader(self._sock.fileno())
+            self.poller.watch(self._sock.fileno(), self, False, False)
 
     def _is_full(self) -> bool:
         return (
@@ -92,26 +96,34 @@ class Listener:
             or len(self.connections) >= self._connections_max
         )
 
-    def _on_acceptable(self) -> None:
-        assert self._sock is not None
+    def on_readable(self) -> int:
+        """Accept who waits, up to the limits."""
+        if self._sock is None or not self._is_accepting:
+            return 0
         for _ in range(ACCEPTS_PER_WAKEUP):
             if self._is_full():
                 self._accept_no_more()
-                return
+                break
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                break
             except OSError as error:
                 # Out of descriptors or memory: the client waits in the listen queue until the next sweep.
                 log.warning("cannot accept a connection: %s", error)
                 self._accept_no_more()
-                return
+                break
             self._welcome(sock, peer)
+        return 0
+
+    def on_writable(self) -> None:
+        """A listening socket is never written to."""
+
+    def on_fault(self) -> None:
+        """The one client is lost; accepting goes on."""
 
     def _welcome(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         local = sock.getsockname()
         session = self._make_session((peer[0], peer[1]), (local[0], local[1]))
         connection = Connection(self, sock, session, self.loop.time())
@@ -161,3 +173,4 @@ class Listener:
             self._sweeper = None
         for connection in list(self.connections):
             connection.close()
+        self.poller.close()
