@@ -26,6 +26,8 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.exchanges.trie",
     "posthouse.protocols.amqp091.unacked",
     "posthouse.protocols.amqp091.outlet",
+    "posthouse.protocols.amqp091.scan",
+    "posthouse.protocols.amqp091.arrival",
     "posthouse.protocols.amqp091.engine",
     "posthouse.client.histogram",
     "posthouse.client.load",

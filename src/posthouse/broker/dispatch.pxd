@@ -22,6 +22,7 @@ cdef class Dispatcher:
     cdef public uint64_t next_commit
     cdef public bint must_commit
     cdef public bint alarm
+    cdef public Py_ssize_t arrivals
     cdef readonly list dirty
     cdef readonly list acked
     cdef public list touched

@@ -53,6 +53,7 @@ class Dispatcher:
         touched: connections with output to flush.
         waiters: connections that wait for a commit (confirms, held replies).
         alarm: publishers are blocked (memory or disk alarm).
+        arrivals: large messages that are being received.
     """
 
     def __init__(self, blocks: BlockTable, transient: LogBuffer, durable: LogBuffer | None) -> None:
@@ -62,6 +63,7 @@ class Dispatcher:
         self.next_commit = 1
         self.must_commit = False
         self.alarm = False
+        self.arrivals = 0
         self.dirty: list[QueueCore] = []
         self.acked: list[QueueCore] = []
         self.touched: list[Any] = []  # Any: sessions, which are above this layer

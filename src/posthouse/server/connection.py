@@ -11,8 +11,12 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from posthouse.protocols.amqp091.arrival import Arrival
     from posthouse.protocols.amqp091.session import Session
     from posthouse.server.listener import Listener
+
+# A smaller rest of a body is cheaper to receive with what follows it.
+DIRECT_MIN = 4096
 
 
 class Connection:
@@ -67,6 +71,9 @@ class Connection:
         listener = self._listener
         data = listener.buffer
         view = listener.view
+        arrival = self.session.arrival
+        if arrival is not None and arrival.gap >= DIRECT_MIN:
+            return self._receive_body(arrival)
         kept = len(self._tail)
         if kept:
             data[:kept] = self._tail
@@ -79,10 +86,36 @@ class Connection:
         if count == 0:
             self.close()
             return 0
-        size = kept + count
-        used = self.session.receive(data, size)
-        self._tail = bytes(view[used:size]) if used < size and not self._is_closed else b""
+        self._parse(kept + count)
         return count
+
+    def _receive_body(self, arrival: Arrival) -> int:
+        """Receive the rest of a body frame where it belongs, and what follows it into the shared buffer."""
+        gap = arrival.view()
+        wanted = len(gap)
+        try:
+            count = self._sock.recvmsg_into((gap, self._listener.view))[0]
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            count = 0
+        finally:
+            del gap
+        if count == 0:
+            self.close()
+            return 0
+        self.session.seen_bytes = True
+        arrival.filled(min(count, wanted))
+        if count > wanted:
+            self._parse(count - wanted)
+        return count
+
+    def _parse(self, size: int) -> None:
+        """Have the session handle the first ``size`` octets of the shared buffer; keep what it cannot use yet."""
+        listener = self._listener
+        used = self.session.receive(listener.buffer, size)
+        left = used < size and not self._is_closed
+        self._tail = bytes(listener.view[used:size]) if left else b""
 
     def flush(self) -> None:
         """Send what may be sent; what the socket does not take waits for its writability."""

@@ -183,6 +183,7 @@ class Channel(ChannelCore):
         """Give everything back: outstanding deliveries to their queues, consumers, the transaction."""
         self.is_slow = True
         self.is_stopped = True
+        self.session.abandon(self.number)
         self._content = None
         self.transaction = None
         self.waiting.clear()

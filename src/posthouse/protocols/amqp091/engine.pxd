@@ -5,6 +5,8 @@ from posthouse.broker.index cimport QueueIndex
 from posthouse.broker.routing cimport Route, RouteTable
 from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, LogBuffer
+from posthouse.protocols.amqp091 cimport scan
+from posthouse.protocols.amqp091.arrival cimport Arrival
 from posthouse.protocols.amqp091.outlet cimport Outlet
 from posthouse.protocols.amqp091.unacked cimport Unacked
 
@@ -12,8 +14,7 @@ import cython
 
 cdef uint32_t BASIC_PUBLISH, BASIC_ACK, BASIC_DELIVER, BASIC_CLASS
 cdef unsigned char FRAME_END
-cdef Py_ssize_t FAST_BODY_MAX, PROPS_MAX
-cdef uint32_t PROPS_CHECKED
+cdef Py_ssize_t WHOLE_BODY_MAX, ARRIVAL_MIN, ARRIVAL_MAX, ARRIVALS_MAX
 
 cdef class AmqpConsumer(Consumer):
     cdef readonly ChannelCore channel
@@ -79,10 +80,8 @@ cdef class ConnectionCore(Outlet):
     cdef public bint stopped
     cdef public bint has_published
     cdef public bint seen_bytes
-    cdef bytearray props
-    cdef unsigned char *props_p
-    cdef Py_ssize_t props_len
-    cdef bint props_persistent
+    cdef scan.PropsCheck props
+    cdef readonly Arrival arrival
     cdef readonly uint64_t deliveries
     cdef readonly uint64_t publishes
 
@@ -97,19 +96,26 @@ cdef class ConnectionCore(Outlet):
     cpdef on_frame(self, int kind, int number, bytes payload)
     cpdef on_bad_frame(self, int kind, int number, Py_ssize_t size, int end)
     cpdef on_congested(self, QueueCore queue)
-    @cython.locals(p="unsigned char *", at=Py_ssize_t, capacity=Py_ssize_t, n=Py_ssize_t, number=uint32_t, channel=ChannelCore, method=uint32_t, used=Py_ssize_t)
+    @cython.locals(p="unsigned char *", at=Py_ssize_t, capacity=Py_ssize_t, n=Py_ssize_t, number=uint32_t, channel=ChannelCore, method=uint32_t, used=Py_ssize_t, arrival=Arrival)
     cpdef Py_ssize_t parse(self, bytearray data, Py_ssize_t size) except -1
     @cython.locals(dispatcher=Dispatcher, channel=ChannelCore)
     cpdef finish_batch(self)
-    @cython.locals(n=Py_ssize_t, route_at=Py_ssize_t, route_len=Py_ssize_t, header=Py_ssize_t, end=Py_ssize_t, props_at=Py_ssize_t, props_len=Py_ssize_t, route=Route, routes=RouteTable, bits=int, persistent=bint)
+    @cython.locals(n=Py_ssize_t, route_at=Py_ssize_t, route_len=Py_ssize_t, header=Py_ssize_t, end=Py_ssize_t, props_at=Py_ssize_t, props_len=Py_ssize_t, route=Route, routes=RouteTable, bits=int, persistent=bint, limit=uint64_t)
     cdef Py_ssize_t publish(self, ChannelCore channel, unsigned char *p, Py_ssize_t at, Py_ssize_t size) except -2
     cpdef count_publish(self, ChannelCore channel)
-    @cython.locals(n=Py_ssize_t, left=uint64_t, at=Py_ssize_t)
-    cdef Py_ssize_t find_end(self, uint32_t number, const unsigned char *p, Py_ssize_t header, Py_ssize_t size) noexcept
-    @cython.locals(flags=uint32_t, end=Py_ssize_t, persistent=bint, o=Py_ssize_t, bit=uint32_t)
-    cdef bint check_props(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t size) noexcept
     @cython.locals(dispatcher=Dispatcher, log=LogBuffer, ids_len=Py_ssize_t, flags=uint32_t, left=Py_ssize_t, offset=Py_ssize_t, block=Block, q="unsigned char *", target=Py_ssize_t, source=Py_ssize_t, n=Py_ssize_t)
     cdef lay(self, ChannelCore channel, Route route, bint persistent, const unsigned char *p, Py_ssize_t route_at, Py_ssize_t route_len, Py_ssize_t props_at, Py_ssize_t props_len, Py_ssize_t header)
+    @cython.locals(left=uint64_t, dispatcher=Dispatcher, route_len=Py_ssize_t, props_len=Py_ssize_t, log=LogBuffer, offset=Py_ssize_t, block=Block, target=Py_ssize_t)
+    cdef Py_ssize_t welcome(self, ChannelCore channel, unsigned char *p, Py_ssize_t at, Py_ssize_t header) except -2
+    cdef Py_ssize_t fill(self, Arrival arrival, unsigned char *p, Py_ssize_t at, Py_ssize_t size) except -1
+    @cython.locals(channel=ChannelCore, block=Block, offset=Py_ssize_t, r="unsigned char *", route_len=Py_ssize_t, routes=RouteTable, route=Route, log=LogBuffer, props_len=Py_ssize_t, left=Py_ssize_t, props_at=Py_ssize_t, at=Py_ssize_t, kept=Block, size=Py_ssize_t)
+    cdef complete(self, Arrival arrival)
+    @cython.locals(number=int, block=Block, r="unsigned char *", offset=Py_ssize_t, route_len=Py_ssize_t, props_len=Py_ssize_t, props_at=Py_ssize_t, route=bytes, props=bytes, body=bytes)
+    cdef retreat(self, Arrival arrival)
+    @cython.locals(arrival=Arrival)
+    cpdef abandon(self, int number)
+    @cython.locals(arrival=Arrival)
+    cpdef drop_arrival(self)
     @cython.locals(size=uint32_t, dispatcher=Dispatcher, i=Py_ssize_t, queue=QueueCore)
     cdef push(self, list queues, Py_ssize_t count, Block block, Py_ssize_t offset, uint32_t flags)
     @cython.locals(dispatcher=Dispatcher, log=LogBuffer, flags=uint32_t, ids=bytes, offset=Py_ssize_t, block=Block)

@@ -17,6 +17,8 @@ from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
 from posthouse.broker.routing import Route, RouteTable
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block
+from posthouse.protocols.amqp091 import scan
+from posthouse.protocols.amqp091.arrival import Arrival
 from posthouse.protocols.amqp091.outlet import Outlet
 from posthouse.protocols.amqp091.unacked import Unacked
 
@@ -25,11 +27,13 @@ BASIC_ACK = 60 << 16 | 80
 BASIC_DELIVER = 60 << 16 | 60
 BASIC_CLASS = 60 << 16
 FRAME_END = 206
-# Whole messages above this size are assembled piece by piece: the shared receive buffer must hold one.
-FAST_BODY_MAX = 131072
-PROPS_MAX = 512
-# headers, reply-to, expiration, user-id, and the continuation bit: what the broker itself must look at.
-PROPS_CHECKED = 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003
+# A larger body can only be taken while it arrives, or piece by piece: the shared receive buffer must hold a whole message.
+WHOLE_BODY_MAX = 131072
+# Bodies that are laid into their block while they arrive: smaller ones are cheaper to copy than to keep account of, larger
+# ones do not fit an ordinary block. So many at a time in one node; the others wait or are assembled piece by piece.
+ARRIVAL_MIN = 16384
+ARRIVAL_MAX = (1 << 20) - 16384
+ARRIVALS_MAX = 64
 
 
 class AmqpConsumer(Consumer):
@@ -257,6 +261,7 @@ class ConnectionCore(Outlet):
     Attributes:
         frame_max: largest payload accepted (negotiated frame-max less 8).
         stopped: nothing more is parsed (the connection is closing).
+        arrival: the large message that is being received, if there is one.
         seen_bytes: octets arrived since the heartbeat timer looked last.
     """
 
@@ -273,10 +278,8 @@ class ConnectionCore(Outlet):
         self.stopped = False
         self.has_published = False
         self.seen_bytes = False
-        self.props = bytearray(PROPS_MAX)
-        self.props_p = mem.address(self.props)
-        self.props_len = -1
-        self.props_persistent = False
+        self.props = scan.PropsCheck()
+        self.arrival: Arrival | None = None
         self.deliveries = 0
         self.publishes = 0
 
@@ -378,14 +381,24 @@ class ConnectionCore(Outlet):
         at = 0
         capacity = len(data)
         self.seen_bytes = True
+        arrival = self.arrival
+        if arrival is not None and arrival.in_frame:
+            at = self.fill(arrival, p, 0, size)
         while size - at >= 7 and not self.stopped:
             n = mem.ld32(p, at + 3)
             if n > self.frame_max:
                 self.on_bad_frame(p[at], mem.ld16(p, at + 1), n, -1)
                 break
+            number = mem.ld16(p, at + 1)
+            arrival = self.arrival
+            if arrival is not None and arrival.number == number:
+                if p[at] == 3 and 0 < n <= arrival.left:
+                    arrival.begin_frame(n)
+                    at = self.fill(arrival, p, at + 7, size)
+                    continue
+                self.retreat(arrival)
             if size - at < n + 8:
                 break
-            number = mem.ld16(p, at + 1)
             if p[at + 7 + n] != FRAME_END:
                 self.on_bad_frame(p[at], number, n, p[at + 7 + n])
                 break
@@ -447,14 +460,16 @@ class ConnectionCore(Outlet):
         if p[route_at] + p[route_at + 1 + p[route_at]] + 2 != route_len:
             return -1
         header = at + n + 8
-        end = self.find_end(channel.number, p, header, size)
-        if end <= 0:
+        limit = ARRIVAL_MAX if self.message_max > ARRIVAL_MAX else self.message_max
+        end = scan.find_end(channel.number, p, header, size, self.frame_max, limit)
+        if end < 0 or (
+            end == 0 and (size - header < 7 or size - header < mem.ld32(p, header + 3) + 8)
+        ):
             return end
         props_at = header + 19
         props_len = mem.ld32(p, header + 3) - 12
-        if props_len != self.props_len or not mem.equal(self.props_p, 0, p, props_at, props_len):
-            if not self.check_props(p, props_at, props_len):
-                return -1
+        if not self.props.is_plain(p, props_at, props_len):
+            return -1
         route = channel.last_route
         routes = self.routes
         assert routes is not None
@@ -476,9 +491,11 @@ class ConnectionCore(Outlet):
         bits = p[at + n + 6]
         if bits and (bits != 1 or route.queue_count == 0):
             return -1
+        if end == 0:
+            return self.welcome(channel, p, at, header)
         self.count_publish(channel)
         if route.queue_count:
-            persistent = self.props_persistent and route.ids_len > 0
+            persistent = self.props.persistent and route.ids_len > 0
             self.lay(
                 channel, route, persistent, p, route_at, route_len, props_at, props_len, header
             )
@@ -492,68 +509,6 @@ class ConnectionCore(Outlet):
             if not channel.is_confirming:
                 channel.is_confirming = True
                 self.confirming.append(channel)
-
-    def find_end(self, number: int, p: bytearray, header: int, size: int) -> int:
-        """Where the content that starts with the header frame at ``p[header]`` ends.
-
-        0 if it is not complete yet; -1 if anything about it is not plain (the cold road finds out what).
-        """
-        if size - header < 7:
-            return 0
-        n = mem.ld32(p, header + 3)
-        if p[header] != 2 or mem.ld16(p, header + 1) != number or n < 14 or n > self.frame_max:
-            return -1
-        if size - header < n + 8:
-            return 0
-        if p[header + 7 + n] != FRAME_END or mem.ld32(p, header + 7) != BASIC_CLASS:
-            return -1
-        left = mem.ld64(p, header + 11)
-        if left > FAST_BODY_MAX or left > self.message_max:
-            return -1
-        at = header + n + 8
-        while left:
-            if size - at < 7:
-                return 0
-            n = mem.ld32(p, at + 3)
-            if p[at] != 3 or mem.ld16(p, at + 1) != number or n > left or n > self.frame_max:
-                return -1
-            if size - at < n + 8:
-                return 0
-            if p[at + 7 + n] != FRAME_END:
-                return -1
-            left -= n
-            at += n + 8
-        return at
-
-    def check_props(self, p: bytearray, at: int, size: int) -> bool:
-        """Whether the properties are well formed and need nothing from the broker; remembers them if so."""
-        flags = mem.ld16(p, at)
-        if flags & PROPS_CHECKED or size > PROPS_MAX:
-            return False
-        end = at + size
-        persistent = False
-        o = at + 2
-        bit = 0x8000
-        while bit > 2:
-            if flags & bit:
-                if o >= end:
-                    return False
-                if bit == 0x1000:
-                    persistent = p[o] == 2
-                    o += 1
-                elif bit == 0x0800:
-                    o += 1
-                elif bit == 0x0040:
-                    o += 8
-                else:
-                    o += 1 + p[o]
-            bit >>= 1
-        if o != end:
-            return False
-        mem.copy(self.props_p, 0, p, at, size)
-        self.props_len = size
-        self.props_persistent = persistent
-        return True
 
     def lay(
         self,
@@ -594,6 +549,117 @@ class ConnectionCore(Outlet):
             source += n + 8
             left -= n
         self.push(route.queues, route.queue_count, block, offset, flags)
+
+    # --- large messages -------------------------------------------------------------------------
+
+    def welcome(self, channel: ChannelCore, p: bytearray, at: int, header: int) -> int:
+        """Open the record of a plain publish at ``p[at]`` whose body is not there yet; returns as `publish`."""
+        left = mem.ld64(p, header + 11)
+        dispatcher = self.dispatcher
+        if left < ARRIVAL_MIN or self.arrival is not None or dispatcher.arrivals >= ARRIVALS_MAX:
+            return 0 if left <= WHOLE_BODY_MAX else -1
+        route_len = mem.ld32(p, at + 3) - 7
+        props_len = mem.ld32(p, header + 3) - 12
+        log = dispatcher.transient
+        offset = log.open_record(0, p, at + 13, route_len, p, header + 19, props_len, left, b"", 0)
+        block = log.current
+        assert block is not None
+        target = offset + 24 + route_len + props_len
+        self.arrival = Arrival(channel.number, block, offset, target, left, self.props.persistent)
+        dispatcher.arrivals += 1
+        return header + 20 + props_len - at
+
+    def fill(self, arrival: Arrival, p: bytearray, at: int, size: int) -> int:
+        """Take ``p[at:size]`` as far as it belongs to the frame that `arrival` is in; returns where it ends."""
+        at += arrival.fill(p, at, size)
+        if arrival.gap == 0 and at < size:
+            if p[at] != FRAME_END:
+                self.on_bad_frame(3, arrival.number, arrival.frame_size, p[at])
+            arrival.in_frame = False
+            at += 1
+            if arrival.number < 0 or self.stopped:
+                self.drop_arrival()
+            elif arrival.left == 0:
+                self.complete(arrival)
+        return at
+
+    def complete(self, arrival: Arrival) -> None:
+        """All of the body is there. Routes and permissions may have changed meanwhile: then the cold road decides."""
+        channel = self.channels[arrival.number]
+        block = arrival.block
+        offset = arrival.offset
+        r = block.p
+        route_len = mem.le16(r, offset + 6)
+        routes = self.routes
+        assert routes is not None
+        route = routes.find(r, offset + 24, route_len)
+        if not route.plain or route.exchange not in channel.write_ok or channel.is_slow:
+            self.retreat(arrival)
+            return
+        self.count_publish(channel)
+        if route.queue_count:
+            log = self.dispatcher.durable
+            if arrival.is_persistent and route.ids_len and log is not None:
+                props_len = mem.le32(r, offset + 8)
+                left = mem.le32(r, offset + 12)
+                props_at = offset + 24 + route_len
+                at = log.open_record(
+                    layout.RECORD_PERSISTENT,
+                    r,
+                    offset + 24,
+                    route_len,
+                    r,
+                    props_at,
+                    props_len,
+                    left,
+                    route.ids,
+                    route.ids_len,
+                )
+                kept = log.current
+                assert kept is not None
+                size = route_len + props_len
+                mem.copy(kept.p, at + 24 + size, r, offset + 24 + size, left)
+                channel.has_persistent = True
+                self.dispatcher.must_commit = True
+                self.push(route.queues, route.queue_count, kept, at, layout.RECORD_PERSISTENT)
+            else:
+                self.push(route.queues, route.queue_count, block, offset, 0)
+        self.drop_arrival()
+
+    def retreat(self, arrival: Arrival) -> None:
+        """Give what came so far to the cold road, frame by frame, as if it had come there at first."""
+        number = arrival.number
+        block = arrival.block
+        r = block.p
+        offset = arrival.offset
+        route_len = mem.le16(r, offset + 6)
+        props_len = mem.le32(r, offset + 8)
+        body_len = mem.le32(r, offset + 12)
+        props_at = offset + 24 + route_len
+        route = mem.take(r, offset + 24, route_len)
+        props = mem.take(r, props_at, props_len)
+        body = mem.take(r, props_at + props_len, body_len - arrival.left)
+        self.drop_arrival()
+        self.on_frame(1, number, b"\0\x3c\0\x28\0\0" + route + b"\0")
+        self.on_frame(2, number, b"\0\x3c\0\0" + body_len.to_bytes(8, "big") + props)
+        if body:
+            self.on_frame(3, number, body)
+
+    def abandon(self, number: int) -> None:
+        """Channel ``number`` is closing: what is arriving there is dropped, once the frame it is in has ended."""
+        arrival = self.arrival
+        if arrival is not None and arrival.number == number:
+            arrival.number = -1
+            if not arrival.in_frame:
+                self.drop_arrival()
+
+    def drop_arrival(self) -> None:
+        """Let go of the record that was being filled; harmless when there is none."""
+        arrival = self.arrival
+        if arrival is not None:
+            self.arrival = None
+            self.dispatcher.arrivals -= 1
+            self.dispatcher.blocks.release(arrival.block)
 
     def push(
         self, queues: list[QueueCore], count: int, block: Block, offset: int, flags: int

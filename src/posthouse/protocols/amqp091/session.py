@@ -499,6 +499,7 @@ class Session(ConnectionCore):
         self.is_open = False
         self.stopped = True
         self.dispatcher.waiters.discard(self)
+        self.drop_arrival()
         self.discard_output()
         self.transport = None
 
