@@ -177,7 +177,9 @@ def _first_line(stream: IO[bytes], timeout_s: float) -> bytes:
 class RabbitNode:
     """A RabbitMQ node of our own: free ports for AMQP, distribution and epmd, own name, own directories."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        """``settings`` are further lines of rabbitmq.conf."""
+        self._settings = settings
         self._server = require(RABBIT_SERVER, "Debian: apt-get install rabbitmq-server")
         self._directory = tempfile.TemporaryDirectory(prefix="rabbit-test-")
         self.port = 0
@@ -191,6 +193,7 @@ class RabbitNode:
         (base / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             "disk_free_limit.absolute = 50MB\nlog.file.level = warning\n"
+            + "".join(f"{line}\n" for line in self._settings)
         )
         (base / "plugins").write_text("[].\n")
         self._environment = {
