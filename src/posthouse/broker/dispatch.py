@@ -175,6 +175,9 @@ class QueueCore:
                 self.delivered += taken
                 if len(consumers) < end:
                     break
+        # Whoever subscribes next comes behind those who are there.
+        if self.turn >= n:
+            self.turn = 0
 
     def drained(self) -> None:
         """The congestion is over; the cold half tells the publishers that were held back."""

@@ -39,10 +39,15 @@ def binary_text(octets: bytes) -> str:
     return '<<"' + "".join(_ESCAPES.get(octet) or chr(octet) for octet in octets) + '">>'
 
 
+def octets_of_frame(kind: int, payload: bytes) -> str:
+    """A frame as RabbitMQ shows it."""
+    shown = "all octets" if len(payload) <= OCTETS_SHOWN else f"first {OCTETS_SHOWN} octets"
+    return f"type {kind}, {shown} = {binary_text(payload[:OCTETS_SHOWN])}"
+
+
 def frame_text(kind: int, payload: bytes, reason: str) -> str:
     """RabbitMQ's sentence about a frame that it cannot use."""
-    shown = "all octets" if len(payload) <= OCTETS_SHOWN else f"first {OCTETS_SHOWN} octets"
-    return f"type {kind}, {shown} = {binary_text(payload[:OCTETS_SHOWN])}: {reason}"
+    return f"{octets_of_frame(kind, payload)}: {reason}"
 
 
 class WireError(Exception):

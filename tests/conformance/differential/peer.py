@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from pamqp import base, body, commands, frame, header, heartbeat
+from pamqp import base, body, commands, exceptions, frame, header, heartbeat
 
 HEADER = b"AMQP\x00\x00\x09\x01"
 REPLY_TIMEOUT_S = 8.0
@@ -56,6 +56,13 @@ def shown(value: Any) -> str:  # Any: a field value
     return GENERATED.sub(r"amq.\1-*", repr(value))
 
 
+class Unknown:
+    """A method that pamqp does not know."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+
 def rendered(item: Any) -> str:  # Any: whatever pamqp makes of a frame
     """One line for one frame."""
     if isinstance(item, header.ContentHeader):
@@ -63,6 +70,8 @@ def rendered(item: Any) -> str:  # Any: whatever pamqp makes of a frame
         return f"  header size={item.body_size} {shown(properties)}"
     if isinstance(item, body.ContentBody):
         return f"  body {shown(item.value)}"
+    if isinstance(item, Unknown):
+        return "method {}.{} {}".format(*struct.unpack_from(">HH", item.payload), item.payload[4:])
     if isinstance(item, heartbeat.Heartbeat):
         return "heartbeat"
     if isinstance(item, header.ProtocolHeader):
@@ -120,10 +129,14 @@ class Conn:
                 self.log[channel].append("(closed)" if self.is_closed else "(nothing)")
                 return None
             number, got = item
-            if number == channel and isinstance(got, base.Frame):
+            if number == channel and isinstance(got, base.Frame | Unknown):
                 count -= 1
                 last = got
-                if got.name in ("Basic.Deliver", "Basic.GetOk", "Basic.Return"):
+                if isinstance(got, base.Frame) and got.name in (
+                    "Basic.Deliver",
+                    "Basic.GetOk",
+                    "Basic.Return",
+                ):
                     self._content(channel, deadline)
             elif isinstance(got, commands.Connection.Close):
                 return None  # nothing else will come
@@ -178,7 +191,10 @@ class Conn:
         self.data = data[size:]
         if data[0] == 3 and size == 8:  # an empty body, which pamqp does not take for a frame
             return struct.unpack_from(">H", data, 1)[0], body.ContentBody(b"")
-        _, channel, item = frame.unmarshal(data[:size])
+        try:
+            _, channel, item = frame.unmarshal(data[:size])
+        except exceptions.UnmarshalingException:
+            return struct.unpack_from(">H", data, 1)[0], Unknown(data[7 : size - 1])
         return channel, item
 
     def settle(self) -> None:

@@ -9,7 +9,7 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
 from pamqp.header import ContentHeader
 
-from tests.conformance.differential.peer import Conn, Stage, method_payload, octets, short
+from tests.conformance.differential.peer import Conn, Stage, method_payload, octets
 from tests.conformance.differential.script import script
 
 
@@ -40,7 +40,7 @@ def queue(c: Conn, name: str, count: int = 0) -> None:
 def drain(c: Conn, name: str, most: int = 10) -> None:
     """Get until it is empty."""
     for _ in range(most):
-        if isinstance(c.call(1, Basic.Get(0, name, no_ack=True)), Basic.GetEmpty):
+        if not isinstance(c.call(1, Basic.Get(0, name, no_ack=True)), Basic.GetOk):
             return
 
 
@@ -718,8 +718,10 @@ def publish_refused_in_a_transaction(s: Stage) -> None:
 
 
 @script(restricted=True)
-def topic_permission_is_open(s: Stage) -> None:
+def publish_allowed(s: Stage) -> None:
     c = s.open()
-    c.raw(octets(1, 1, method_payload(60, 40, b"\0\0" + short("w.nothing") + short("k") + b"\0")))
-    c.send(1, ContentHeader(body_size=0))
+    c.call(1, Exchange.Declare(exchange="c.x", auto_delete=True))
+    publish(c, "k", exchange="c.x", mandatory=True)
+    c.read(1)
+    publish(c, "k", exchange="c.missing")
     c.read(1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 
+from pamqp.body import ContentBody
 from pamqp.commands import Basic, Channel, Connection, Queue
+from pamqp.header import ContentHeader
 
 from tests.conformance.differential.peer import HEADER, Stage, method_payload, octets, short
 from tests.conformance.differential.script import script
@@ -288,7 +290,7 @@ def what_follows_a_channel_error_is_dropped(s: Stage) -> None:
     c = s.open(1)
     c.send(1, Queue.Declare(0, "missing", passive=True))
     c.send(1, Queue.Declare(0, "cc.dropped", exclusive=True))
-    c.send(1, Basic.Publish("", "x"))
+    c.send(1, Basic.Publish(routing_key="x"), ContentHeader(body_size=1), ContentBody(b"x"))
     c.read(1)
     c.send(1, Channel.CloseOk())
     c.call(1, Channel.Open())

@@ -425,8 +425,8 @@ def bind_twice_is_once(s: Stage) -> None:
     ("literal star", "a*", ["a*", "ab", "a"]),
 )
 def topic_patterns(s: Stage, pattern: str, keys: list[str]) -> None:
-    name = f"tp.{zlib.crc32(pattern.encode())}"
     c = s.open()
+    name = f"tp.{zlib.crc32(pattern.encode())}"
     c.call(1, Queue.Declare(0, "", exclusive=True))
     c.call(1, Exchange.Declare(exchange=name, exchange_type="topic", auto_delete=True))
     c.call(1, Queue.Bind(queue="", exchange=name, routing_key=pattern))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.external, pytest.mark.slow]
 
 COMPATIBILITY = pathlib.Path(__file__).resolve().parents[3] / "docs" / "compatibility.md"
 AT_A_TIME = 8
-CONFIGURE, WRITE, READ = "^c\\.", "^(w\\.|c\\.)", "^(r\\.|c\\.)"
+ALLOWED = "^c"  # a character class would be eaten by the parser of rabbitmq.conf
 INTENDED = {name: d for d in DIFFERENCES for name in d.scripts}
 
 Transcripts = dict[str, "Future[list[str]]"]
@@ -34,10 +35,9 @@ Transcripts = dict[str, "Future[list[str]]"]
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     """The ports of four brokers: each of the two with a guest who may do all, and with one who may do little."""
     config = tmp_path_factory.mktemp("restricted") / "posthouse.toml"
-    config.write_text(f"[auth]\ndefault_permissions = ['{CONFIGURE}', '{WRITE}', '{READ}']\n")
+    config.write_text(f"[auth]\ndefault_permissions = ['{ALLOWED}', '{ALLOWED}', '{ALLOWED}']\n")
     permissions = [
-        f"default_permissions.{name} = {pattern}"
-        for name, pattern in (("configure", CONFIGURE), ("write", WRITE), ("read", READ))
+        f"default_permissions.{name} = {ALLOWED}" for name in ("configure", "write", "read")
     ]
     started: list[PosthouseNode | RabbitNode] = []
     try:
@@ -50,8 +50,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
                 ),
                 "theirs restricted": pool.submit(RabbitNode(permissions).start),
             }
-            for future in starting.values():
-                started.append(future.result())
+            started.extend(future.result() for future in starting.values())
         yield {name: future.result().port for name, future in starting.items()}
         for node in started:
             if isinstance(node, PosthouseNode):
@@ -86,7 +85,11 @@ def test_transcripts_are_equal(transcripts: dict[str, Transcripts], name: str) -
     assert theirs, "a script that hears nothing compares nothing"
     if name in INTENDED:
         assert ours != theirs, "an intended difference does not show any more: take it off the list"
-        return
+        if not INTENDED[name].erase:
+            return
+        ours, theirs = (
+            [re.sub(INTENDED[name].erase, "", x) for x in side] for side in (ours, theirs)
+        )
     difference = "\n".join(difflib.unified_diff(theirs, ours, "RabbitMQ", "Posthouse", n=3))
     assert not difference, f"\n{difference}"
 

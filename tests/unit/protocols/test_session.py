@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.frames import method_frame
 from tests.support.inmemory import CAPABILITIES, HEADER, Peer, World
 
 
@@ -201,12 +202,24 @@ def test_a_channel_error_closes_the_channel_only(world: World) -> None:
     assert "dropped" not in world.broker.vhosts["/"].queues
 
 
+def deaf_for_a_while(peer: Peer) -> None:
+    """Nothing is heard any more, and the socket closes when the client had time to read the reason."""
+    peer.take()
+    peer.octets(method_frame(1, methods.BasicQos().encode()) + b"whatever")
+    assert peer.take() == []
+    for second in range(5):
+        peer.session.on_second(float(second))
+    assert not peer.is_closed
+    peer.session.on_second(5.0)
+    assert peer.is_closed
+
+
 def test_frame_above_the_limit(world: World) -> None:
     peer = world.peer(frame_max=4096)
     peer.octets(b"\x01\x00\x01" + (5000).to_bytes(4, "big"))
     assert peer.last(0).reply_code == 501
     assert "frame_too_large" in peer.last(0).reply_text
-    assert peer.is_closed
+    deaf_for_a_while(peer)
 
 
 def test_wrong_frame_end(world: World) -> None:
@@ -214,7 +227,7 @@ def test_wrong_frame_end(world: World) -> None:
     peer.octets(b"\x01\x00\x01\x00\x00\x00\x04\x00\x14\x00\x0a\x00")
     assert peer.last(0).reply_code == 501
     assert "invalid_frame_end_marker" in peer.last(0).reply_text
-    assert peer.is_closed
+    deaf_for_a_while(peer)
 
 
 def test_heartbeats_are_taken_and_sent(world: World) -> None:

@@ -20,3 +20,4 @@ cdef class Arrival:
     cdef Py_ssize_t fill(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t size) noexcept
     cpdef void filled(self, Py_ssize_t size) noexcept
     cpdef view(self)
+    cpdef bytes frame(self)

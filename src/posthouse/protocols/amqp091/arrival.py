@@ -62,3 +62,7 @@ class Arrival:
     def view(self) -> memoryview:
         """Where the rest of the frame belongs. Let go of it before anything else."""
         return memoryview(self.block.data)[self.at : self.at + self.gap]
+
+    def frame(self) -> bytes:
+        """The payload of the frame, when all of it is there."""
+        return mem.take(self.block.p, self.at - self.frame_size, self.frame_size)

@@ -17,6 +17,7 @@ from posthouse.protocols.amqp091.engine import AmqpConsumer
 from posthouse.protocols.amqp091.errors import AmqpError
 from posthouse.protocols.amqp091.transaction import HeldPublish, Transaction
 from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.fields import type_name
 from posthouse.wire.amqp091.frames import content_frames
 
 PERSISTENT = 2
@@ -155,7 +156,7 @@ def consume(channel: Channel, method: methods.BasicConsume) -> None:
     )
     consumer = AmqpConsumer(
         queue,
-        consumer_priority(method.arguments),
+        consumer_priority(method.arguments, channel.vhost.describe("queue", queue.name)),
         channel,
         tag,
         prefix,
@@ -169,14 +170,18 @@ def consume(channel: Channel, method: methods.BasicConsume) -> None:
     queue.add_consumer(consumer, exclusive=method.exclusive)
 
 
-def consumer_priority(arguments: dict[str, Any]) -> int:
-    """``x-priority`` of a consumer; RabbitMQ ignores what is not an integer... with a 406."""
+def consumer_priority(arguments: dict[str, Any], described: str) -> int:
+    """``x-priority`` of a consumer of the queue ``described``; what is not an integer is refused with 406."""
     value = arguments.get("x-priority")
     if value is None:
         return 0
     plain = getattr(value, "value", value)
     if isinstance(plain, bool) or not isinstance(plain, int):
-        raise AmqpError(406, "invalid arg 'x-priority': expected an integer")
+        raise AmqpError(
+            406,
+            f"invalid arg 'x-priority' for {described}: "
+            f'"expected integer, got {type_name(value)}"',
+        )
     return plain
 
 

@@ -94,7 +94,7 @@ cdef class ConnectionCore(Outlet):
     @cython.locals(channel=ChannelCore, block=Block, r="unsigned char *", route_len=Py_ssize_t, n=Py_ssize_t, props_len=Py_ssize_t, left=Py_ssize_t, o="unsigned char *", at=Py_ssize_t, b=bytes, p="const unsigned char *")
     cdef deliver(self, AmqpConsumer consumer, uint32_t block_id, uint32_t offset, uint32_t flags)
     cpdef on_frame(self, int kind, int number, bytes payload)
-    cpdef on_bad_frame(self, int kind, int number, Py_ssize_t size, int end)
+    cpdef on_bad_frame(self, int kind, Py_ssize_t size, bytes payload, int end)
     cpdef on_congested(self, QueueCore queue)
     @cython.locals(p="unsigned char *", at=Py_ssize_t, capacity=Py_ssize_t, n=Py_ssize_t, number=uint32_t, channel=ChannelCore, method=uint32_t, used=Py_ssize_t, arrival=Arrival)
     cpdef Py_ssize_t parse(self, bytearray data, Py_ssize_t size) except -1

@@ -363,8 +363,8 @@ class ConnectionCore(Outlet):
         """Any frame that is not handled here; implemented by the session."""
         raise AssertionError("on_frame is overridden by the session")
 
-    def on_bad_frame(self, kind: int, number: int, size: int, end: int) -> None:
-        """A frame above the limit (``end`` is -1) or with a wrong end octet."""
+    def on_bad_frame(self, kind: int, size: int, payload: bytes, end: int) -> None:
+        """A frame above the limit (``end`` is -1, no payload) or with a wrong end octet."""
         raise AssertionError("on_bad_frame is overridden by the session")
 
     def on_congested(self, queue: QueueCore) -> None:
@@ -387,7 +387,7 @@ class ConnectionCore(Outlet):
         while size - at >= 7 and not self.stopped:
             n = mem.ld32(p, at + 3)
             if n > self.frame_max:
-                self.on_bad_frame(p[at], mem.ld16(p, at + 1), n, -1)
+                self.on_bad_frame(p[at], n, b"", -1)
                 break
             number = mem.ld16(p, at + 1)
             arrival = self.arrival
@@ -400,7 +400,7 @@ class ConnectionCore(Outlet):
             if size - at < n + 8:
                 break
             if p[at + 7 + n] != FRAME_END:
-                self.on_bad_frame(p[at], number, n, p[at + 7 + n])
+                self.on_bad_frame(p[at], n, mem.take(p, at + 7, n), p[at + 7 + n])
                 break
             if p[at] == 1 and n >= 7 and number and self.is_open:
                 channel = self.current
@@ -574,7 +574,7 @@ class ConnectionCore(Outlet):
         at += arrival.fill(p, at, size)
         if arrival.gap == 0 and at < size:
             if p[at] != FRAME_END:
-                self.on_bad_frame(3, arrival.number, arrival.frame_size, p[at])
+                self.on_bad_frame(3, arrival.frame_size, arrival.frame(), p[at])
             arrival.in_frame = False
             at += 1
             if arrival.number < 0 or self.stopped:

@@ -27,7 +27,13 @@ from posthouse.protocols.amqp091.engine import ConnectionCore
 from posthouse.protocols.amqp091.errors import AmqpError, from_domain
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
-from posthouse.wire.errors import FrameTooLarge, UnknownFrame, WireError
+from posthouse.wire.errors import (
+    BadFrameEnd,
+    FrameTooLarge,
+    UnknownFrame,
+    WireError,
+    octets_of_frame,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,9 @@ FRAME_HEADER = 2
 FRAME_BODY = 3
 FRAME_HEARTBEAT = 8
 # How long a close of ours may stay unanswered before the socket goes.
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 30
+# RabbitMQ: this long after close-ok the client has to close the socket.
+LINGER_S = 5
 
 
 class State(enum.Enum):
@@ -233,13 +241,13 @@ class Session(ConnectionCore):
             return
         if kind == FRAME_HEARTBEAT and not payload:
             if number:
-                raise AmqpError(505, "type 8, all octets = <<>>")
+                raise AmqpError(505, octets_of_frame(kind, payload))
             return
         if kind not in (FRAME_METHOD, FRAME_HEADER, FRAME_BODY):
             raise UnknownFrame(kind, payload)
         if number == 0:
             if kind != FRAME_METHOD:
-                raise AmqpError(505, "expected method frame, got non method frame instead")
+                raise AmqpError(505, octets_of_frame(kind, payload))
             self._on_connection_method(methods.decode_method(payload))
             return
         if self.state is not State.RUNNING:
@@ -254,11 +262,11 @@ class Session(ConnectionCore):
 
     def _without_channel(self, kind: int, number: int, payload: bytes) -> None:
         if kind != FRAME_METHOD:
-            raise AmqpError(504, "expected 'channel.open'")
+            raise AmqpError(505, "expected method frame, got non method frame instead")
         method = methods.decode_method(payload)
         if isinstance(method, methods.ChannelOpen):
             self._open_channel(number)
-        elif not isinstance(method, methods.ChannelCloseOk):
+        else:
             raise AmqpError(504, "expected 'channel.open'", method.class_id, method.method_id)
 
     def _open_channel(self, number: int) -> None:
@@ -267,23 +275,24 @@ class Session(ConnectionCore):
                 530,
                 f"number of channels opened ({len(self.channels)}) has reached "
                 f"the negotiated channel_max ({self.channel_max})",
-                20,
-                10,
             )
         self.channels[number] = Channel(self, number)
         self.send(number, methods.ChannelOpenOk(reserved_1=b""))
 
-    def on_bad_frame(self, kind: int, number: int, size: int, end: int) -> None:
-        """Nothing behind a bad frame can be understood: close at once."""
-        if end < 0:
-            text = FrameTooLarge(kind, size, self.frame_max - 8).explanation
-        else:
-            text = f"{{invalid_frame_end_marker,{end}}}"
+    def on_bad_frame(self, kind: int, size: int, payload: bytes, end: int) -> None:
+        """Nothing behind a bad frame can be understood: say so, and drop what still comes."""
+        problem = (
+            FrameTooLarge(kind, size, self.frame_max - 8)
+            if end < 0
+            else BadFrameEnd(kind, payload, end)
+        )
         if self.state in (State.RUNNING, State.OPEN):
-            self.fail(AmqpError(501, text))
+            self.fail(AmqpError(501, problem.explanation))
+            # The socket stays open for a while: closed with input unread, it would take our answer with it.
+            self.state = State.LINGERING
         else:
-            log.info("connection %s: %s before the connection was open", self.name, text)
-        self._finish()
+            log.info("connection %s: %s before the connection was open", self.name, problem)
+            self._finish()
         self.stopped = True
 
     # --- connection methods ---------------------------------------------------------------------
@@ -299,16 +308,14 @@ class Session(ConnectionCore):
                 self._on_tune_ok(method)
             case methods.ConnectionOpen() if state is State.OPEN:
                 self._on_open(method)
-            case methods.ConnectionClose() if state in (State.RUNNING, State.OPEN):
+            case methods.ConnectionClose() if state is State.RUNNING:
                 self._on_close()
             case methods.ConnectionUpdateSecret() if state is State.RUNNING:
                 self._on_update_secret(method)
             case _:
                 raise AmqpError(
-                    504 if state is not State.RUNNING else 503,
-                    f"unexpected method in connection state {state.name.lower()}"
-                    if state is not State.RUNNING
-                    else "unimplemented method",
+                    504,
+                    f"unexpected method in connection state {state.value}",
                     method.class_id,
                     method.method_id,
                 )
@@ -465,7 +472,9 @@ class Session(ConnectionCore):
             return
         if isinstance(method, methods.ConnectionClose):
             self.send(0, methods.ConnectionCloseOk())
-        if isinstance(method, methods.ConnectionClose | methods.ConnectionCloseOk):
+            self.state = State.LINGERING
+            self.stopped = True
+        elif isinstance(method, methods.ConnectionCloseOk):
             self._finish()
             self.stopped = True
 
@@ -554,7 +563,8 @@ class Session(ConnectionCore):
         """Once a second: heartbeats both ways, and closes that nobody answers."""
         if self.state in (State.CLOSING, State.LINGERING):
             self._closing_s += 1
-            if self._closing_s > CLOSE_TIMEOUT_S:
+            limit = LINGER_S if self.state is State.LINGERING else CLOSE_TIMEOUT_S
+            if self._closing_s > limit:
                 self._finish()
                 self._drop()
             return
