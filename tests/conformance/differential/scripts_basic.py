@@ -245,9 +245,9 @@ def channels_interleave_their_contents(s: Stage) -> None:
     queue(c, "ci")
     c.send(1, Basic.Publish(routing_key="ci"), ContentHeader(body_size=4))
     publish(c, "ci", b"two", channel=2)
+    c.call(2, Basic.Qos())
     c.send(1, ContentBody(b"on"))
     c.send(1, ContentBody(b"e!"))
-    c.call(2, Basic.Qos())
     c.call(1, Basic.Qos())
     drain(c, "ci")
 

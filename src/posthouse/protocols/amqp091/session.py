@@ -436,11 +436,16 @@ class Session(ConnectionCore):
         if self.state in (State.CLOSING, State.LINGERING, State.CLOSED):
             return
         log.info("connection %s: closing: %s", self.name, error.text)
-        was_known = self.identity is not None or error.code in (403, 530)
+        # A client that asked for another mechanism, or with the wrong password, is told so.
+        is_told = error.code == 403 or (error.code, error.class_id, error.method_id) == (
+            503,
+            10,
+            11,
+        )
         self._release_channels()
         self.is_open = False
         self.state = State.CLOSING
-        if not was_known and error.code not in (503,):
+        if self.identity is None and not is_told:
             # Before login RabbitMQ drops the socket without a word.
             self._finish()
             self.stopped = True
