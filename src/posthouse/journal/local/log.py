@@ -263,10 +263,16 @@ class LocalLog:
             self._dirty = False
 
     def trim(self, position: int) -> int:
-        """Remove the segments that end at or below ``position``, never the active one; returns how many."""
+        """Remove the segments that end at or below ``position``, never the active one; returns how many.
+
+        One after the other: a later segment may acknowledge what an earlier one holds, so it must not be the first to go.
+        """
         removed = 0
         while len(self._bases) > 1 and self._bases[1] <= position:
-            self._files.unlink(self._path(self._bases.pop(0)))
+            self._files.unlink(self._path(self._bases[0]))
+            if self._sync:
+                self._files.sync_directory(self._directory)
+            self._bases.pop(0)
             removed += 1
         return removed
 

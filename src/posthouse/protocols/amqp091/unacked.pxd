@@ -8,7 +8,7 @@ cdef int64_t SLOT, SLOTS_MIN
 
 @cython.final
 cdef class Unacked:
-    cdef bytearray ring
+    cdef readonly bytearray ring
     cdef unsigned char *p
     cdef int64_t mask
     cdef int64_t first

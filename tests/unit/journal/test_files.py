@@ -1,0 +1,170 @@
+"""The contract of the file layer, on the disk and in memory; and what only the one in memory does: forget and fail."""
+
+from __future__ import annotations
+
+import errno
+import pathlib
+import random
+
+import pytest
+
+from posthouse.core.errors import DataDirLocked
+from posthouse.journal.files import Files
+from posthouse.journal.local.disk import DiskFiles
+from posthouse.testing.files import MemoryFiles
+
+
+@pytest.fixture(params=["disk", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> tuple[Files, str]:
+    """A file system and a directory in it that is not there yet."""
+    if request.param == "disk":
+        return DiskFiles(), f"{tmp_path}/data"
+    return MemoryFiles(), "/data"
+
+
+def write(files: Files, path: str, *parts: bytes) -> None:
+    file = files.create(path)
+    file.append(parts)
+    file.datasync()
+    file.close()
+
+
+def test_directories_are_made_with_their_parents(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(f"{root}/a/b")
+    files.make_directory(f"{root}/a/b")
+    assert files.exists(f"{root}/a/b")
+    assert files.list(f"{root}/a") == ["b"]
+
+
+def test_a_file_grows_at_its_end(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    write(files, f"{root}/f", b"one", bytearray(b"two"), memoryview(b"three"))
+    file = files.open_append(f"{root}/f")
+    file.append([b"", b"four"])
+    file.append([])
+    file.close()
+    assert files.read(f"{root}/f") == b"onetwothreefour"
+
+
+def test_many_and_large_pieces(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    parts = [bytes([n % 256]) * (n % 7) for n in range(3000)] + [bytes(3_000_000)]
+    write(files, f"{root}/f", *parts)
+    assert files.read(f"{root}/f") == b"".join(parts)
+
+
+def test_create_wants_a_new_name_in_a_directory(place: tuple[Files, str]) -> None:
+    files, root = place
+    with pytest.raises(FileNotFoundError):
+        files.create(f"{root}/f")
+    files.make_directory(root)
+    write(files, f"{root}/f")
+    with pytest.raises(FileExistsError):
+        files.create(f"{root}/f")
+
+
+def test_what_is_missing(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    assert not files.exists(f"{root}/f")
+    for call in (files.read, files.open_append, files.unlink):
+        with pytest.raises(FileNotFoundError):
+            call(f"{root}/f")
+    with pytest.raises(FileNotFoundError):
+        files.truncate(f"{root}/f", 0)
+    with pytest.raises(FileNotFoundError):
+        files.rename(f"{root}/f", f"{root}/g")
+    with pytest.raises(FileNotFoundError):
+        files.list(f"{root}/none")
+
+
+def test_truncate_rename_unlink(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    write(files, f"{root}/f", b"0123456789")
+    write(files, f"{root}/g", b"old")
+    files.truncate(f"{root}/f", 4)
+    files.rename(f"{root}/f", f"{root}/g")
+    files.sync_directory(root)
+    assert files.list(root) == ["g"]
+    assert files.read(f"{root}/g") == b"0123"
+    files.unlink(f"{root}/g")
+    assert files.list(root) == []
+
+
+def test_list_is_sorted(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    for name in ("c", "a", "b"):
+        write(files, f"{root}/{name}")
+    assert files.list(root) == ["a", "b", "c"]
+
+
+def test_one_lock_at_a_time(place: tuple[Files, str]) -> None:
+    files, root = place
+    files.make_directory(root)
+    lock = files.lock(f"{root}/lock")
+    with pytest.raises(DataDirLocked):
+        files.lock(f"{root}/lock")
+    lock.release()
+    files.lock(f"{root}/lock").release()
+
+
+# ---- the one in memory
+
+
+def crashes(files: MemoryFiles) -> list[MemoryFiles]:
+    return [files.crash(random.Random(seed)) for seed in range(200)]
+
+
+def test_synced_octets_survive_and_others_may_not() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    file = files.create("/d/f")
+    file.append([b"x" * 2000])
+    file.datasync()
+    files.sync_directory("/d")
+    file.append([b"y" * 2000])
+    after = [bytes(f.read("/d/f")) for f in crashes(files)]
+    assert all(data.startswith(b"x" * 2000) for data in after)
+    sizes = {len(data) for data in after}
+    assert {2000, 4000} <= sizes
+    assert len(sizes) > 10  # torn in between
+    assert any(b"\0" * 512 in data for data in after)  # sectors that never came
+
+
+def test_names_need_their_directory_synced() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    files.create("/d/f").datasync()
+    assert {f.exists("/d/f") for f in crashes(files)} == {True, False}
+    files.sync_directory("/d")
+    assert {f.exists("/d/f") for f in crashes(files)} == {True}
+    files.rename("/d/f", "/d/g")
+    assert {f.exists("/d/g") for f in crashes(files)} == {True, False}
+    files.unlink("/d/g")
+    files.sync_directory("/d")
+    assert {f.exists("/d/f") or f.exists("/d/g") for f in crashes(files)} == {False}
+
+
+def test_a_crash_leaves_the_present_alone() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    files.create("/d/f").append([b"x"])
+    crashes(files)
+    assert files.read("/d/f") == b"x"
+
+
+def test_one_call_fails_once() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    file = files.create("/d/f")
+    files.fail_at(1, errno.ENOSPC)
+    file.append([b"x"])
+    with pytest.raises(OSError, match="No space left") as caught:
+        file.datasync()
+    assert caught.value.errno == errno.ENOSPC
+    file.datasync()

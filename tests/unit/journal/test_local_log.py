@@ -1,0 +1,210 @@
+"""Opening a log: torn tails at every octet, damage in the middle, claims, trimming."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from posthouse.core.errors import StorageError
+from posthouse.journal.local.log import segment_name
+from posthouse.testing.files import MemoryFiles
+from tests.support.journals import Store
+
+SHARD = "/data/shard/"
+FIRST = SHARD + segment_name(0)
+
+
+def stored(*bodies: bytes) -> tuple[MemoryFiles, list[int]]:
+    """A log with an entry for each body, closed; and the sizes of the file after each."""
+    files = MemoryFiles()
+    store = Store(files).open()
+    sizes = [len(files.read(FIRST))]
+    for body in bodies:
+        store.append(body)
+        store.journal.commit()
+        store.step.stop()
+        sizes.append(len(files.read(FIRST)))
+    assert store.done == len(bodies)
+    return files, sizes
+
+
+def replaced(files: MemoryFiles, path: str, data: bytes) -> MemoryFiles:
+    """The same file system with other contents in one file."""
+    copy = files.crash(random.Random(0))
+    copy.names[path].data[:] = data
+    copy.names[path].durable = bytes(data)
+    return copy
+
+
+BODIES = [b"first", b"second" * 9, b"", b"third", b"x" * 70]
+
+
+@pytest.mark.parametrize("rest", ["cut", "zeros", "ones", "noise"])
+def test_a_torn_tail_is_cut_at_every_octet(rest: str) -> None:
+    """All whole entries come back, nothing else, and what is appended then is there at the next two openings."""
+    files, sizes = stored(*BODIES)
+    whole = bytes(files.read(FIRST))
+    noise = random.Random(7)
+    for cut in range(sizes[2], len(whole)):
+        missing = len(whole) - cut
+        tail = {
+            "cut": b"",
+            "zeros": bytes(missing),
+            "ones": b"\xff" * missing,
+            "noise": noise.randbytes(missing),
+        }[rest]
+        data = whole[:cut] + tail
+        copy = replaced(files, FIRST, data)
+        # By content: what was cut off may have been zeros, too.
+        ends = [size for size in sizes if data[:size] == whole[:size] and size <= len(data)]
+        kept = BODIES[: len(ends) - 1]
+        store = Store(copy).open()
+        assert store.bodies() == kept
+        report = store.journal.reports["shard"]
+        assert report.is_clean == (len(data) == ends[-1])
+        assert not report.damaged
+        store.append(b"later")
+        store.journal.stop()
+        for _ in range(2):
+            store = Store(copy).open()
+            assert store.bodies() == [*kept, b"later"]
+            assert store.journal.reports["shard"].is_clean
+            store.journal.stop()
+
+
+def test_a_tail_that_is_right_by_chance_but_not_ours() -> None:
+    """An entry of an older epoch behind the end: the log was cut there once and goes on elsewhere."""
+    files, sizes = stored(*BODIES)
+    whole = bytes(files.read(FIRST))
+    shorter = replaced(files, FIRST, whole[: sizes[3]])
+    store = Store(shorter).open()
+    store.append(b"new")
+    store.journal.stop()
+    now = bytes(shorter.read(FIRST))
+    both = replaced(files, FIRST, now + whole[len(now) :])
+    assert Store(both).open().bodies() == [*BODIES[:3], b"new"]
+
+
+@pytest.mark.parametrize("octet", [0, 5, 8, 17, 25, 29, 33, 41, 60])
+def test_damage_in_the_middle_is_reported_and_the_rest_served(octet: int) -> None:
+    files, sizes = stored(*BODIES)
+    data = bytearray(files.read(FIRST))
+    data[sizes[1] + octet] ^= 0x40
+    copy = replaced(files, FIRST, bytes(data))
+    for _ in range(2):
+        store = Store(copy).open()
+        assert store.bodies() == [BODIES[0], *BODIES[2:]]
+        report = store.journal.reports["shard"]
+        assert report.damaged == [(segment_name(0), sizes[1], sizes[2] - sizes[1])]
+        assert not report.torn
+        store.journal.stop()
+        # The damaged file is kept as it was.
+        assert copy.read(FIRST + ".damaged")[: len(data)] == data
+
+
+def test_every_single_bit_is_noticed() -> None:
+    """A flipped bit anywhere in an entry loses that entry and nothing else."""
+    files, sizes = stored(*BODIES)
+    data = bytes(files.read(FIRST))
+    for at in range(sizes[1], sizes[2]):
+        if 36 <= at - sizes[1] < 40:
+            continue  # a word of zeros that nothing reads
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << (at % 8)
+        store = Store(replaced(files, FIRST, bytes(flipped))).open()
+        assert store.bodies() == [BODIES[0], *BODIES[2:]], at - sizes[1]
+
+
+def test_a_lost_segment_is_reported() -> None:
+    files, sizes = many_segments()
+    names = files.list("/data/shard")
+    copy = files.crash(random.Random(0))
+    copy.unlink(SHARD + names[1])
+    store = Store(copy).open()
+    assert store.journal.reports["shard"].damaged
+    assert len(store.bodies()) < len(sizes)
+    assert store.bodies()[0] == b"0:" + bytes(600)
+
+
+def many_segments() -> tuple[MemoryFiles, list[bytes]]:
+    files = MemoryFiles()
+    store = Store(files).open()
+    bodies = [b"%d:" % n + bytes(600) for n in range(40)]
+    for body in bodies:
+        store.append(body)
+        store.journal.commit()
+        store.step.stop()
+    store.journal.stop()
+    return files, bodies
+
+
+def test_epochs_rise_with_every_opening() -> None:
+    files = MemoryFiles()
+    epochs = []
+    for _ in range(4):
+        store = Store(files).open()
+        assert store.journal.shard is not None
+        epochs.append(store.journal.shard.epoch)
+        store.journal.stop()
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_format_of_somebody_else_is_refused() -> None:
+    files = MemoryFiles()
+    files.make_directory("/data")
+    file = files.create("/data/format")
+    file.append([b"posthouse 9\n"])
+    file.close()
+    with pytest.raises(StorageError, match=r"posthouse 9.*use the version that wrote"):
+        Store(files).open()
+
+
+def test_trimming_removes_the_oldest_first_and_syncs_in_between() -> None:
+    """A crash within a trim leaves a log without a gap."""
+    files, bodies = many_segments()
+    store = Store(files).open()
+    log = store.journal._shard
+    base = int(files.list("/data/shard")[3].split(".")[0])
+    calls = files.calls
+    assert log.trim(base) == 3
+    assert files.calls - calls == 6
+    for call in range(6):
+        copy = files_before_trim(bodies)
+        victim = Store(copy).open()
+        copy.fail_at(call)
+        with pytest.raises(OSError, match="Input/output"):
+            victim.journal._shard.trim(base)
+        for seed in range(20):
+            again = Store(copy.crash(random.Random(seed))).open()
+            assert again.journal.reports["shard"].is_clean
+            found = again.bodies()
+            assert found == bodies[len(bodies) - len(found) :]
+
+
+def files_before_trim(bodies: list[bytes]) -> MemoryFiles:
+    files, same = many_segments()
+    assert same == bodies
+    return files
+
+
+def test_definitions_are_rewritten_when_mostly_dead() -> None:
+    files = MemoryFiles()
+    store = Store(files).open()
+    for number in range(1200):
+        store.journal.table.put("row", ("k",), {"n": number})
+    store.journal.table.put("row", ("other",), {"n": -1})
+    store.journal.stop()
+    store = Store(files).open()
+    assert store.journal.table.get("row", ("k",)) == {"n": 1199}
+    assert store.journal.table.changes == 2
+    store.journal.stop()
+    store = Store(files).open()
+    assert list(store.journal.table.items("row")) == [
+        (("k",), {"n": 1199}),
+        (("other",), {"n": -1}),
+    ]
+    assert (
+        sum(len(files.read(f"/data/definitions/{n}")) for n in files.list("/data/definitions"))
+        < 2000
+    )
