@@ -25,6 +25,7 @@ READERS = {
     "shortbytes-utf8": "_short_utf8",
     "longstr": "_long_bytes",
     "table": "_table",
+    "table-shared": "_shared_table",
 }
 WRITERS = {
     "shortstr": "_put_short",
@@ -33,6 +34,7 @@ WRITERS = {
     "shortbytes-utf8": "_put_short_bytes",
     "longstr": "_put_long_bytes",
     "table": "encode_table",
+    "table-shared": "encode_table",
 }
 TYPES = {
     "octet": "int",
@@ -46,6 +48,7 @@ TYPES = {
     "shortbytes-utf8": "bytes",
     "longstr": "bytes",
     "table": "Table",
+    "table-shared": "Table",
 }
 DEFAULTS = {"int": "0", "bool": "False", "str": '""', "bytes": 'b""'}
 
@@ -61,6 +64,7 @@ sender may have cut in two, an octet that is not UTF-8 becomes a surrogate (PEP 
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from posthouse.wire.amqp091.fields import decode_table, encode_table
@@ -74,6 +78,8 @@ from posthouse.wire.errors import (
 )
 
 Table = dict[str, Any]  # field values of any AMQP type
+# Larger tables are not kept.
+SHARED_MAX = 2048
 
 
 def _short(p: bytes, at: int) -> tuple[str, int]:
@@ -117,6 +123,19 @@ def _table(p: bytes, at: int) -> tuple[Table, int]:
     if at + 4 > len(p) or end > len(p):
         raise IndexError
     return decode_table(p[at + 4 : end]) if end > at + 4 else {}, end
+
+
+@lru_cache(maxsize=256)
+def _known_table(octets: bytes) -> Table:
+    return decode_table(octets)
+
+
+def _shared_table(p: bytes, at: int) -> tuple[Table, int]:
+    """As `_table`, but equal octets give the same object, which nobody may change: thousands of clients say the same."""
+    end = at + 4 + int.from_bytes(p[at : at + 4], "big")
+    if at + 4 > len(p) or end > len(p):
+        raise IndexError
+    return (_known_table if end - at <= SHARED_MAX else decode_table)(p[at + 4 : end]), end
 
 
 def _put_short(text: str) -> bytes:
@@ -287,7 +306,7 @@ def render_method(owner: dict[str, object], method: dict[str, object]) -> str:
             )
         out += ["", "    def __init__(self, *, " + ", ".join(parameters) + ") -> None:"]
         for a in arguments:
-            value = f"{a['name']} or {{}}" if a["type"] == "table" else a["name"]
+            value = f"{a['name']} or {{}}" if a["type"].startswith("table") else a["name"]
             out.append(f"        self.{a['name']} = {value}")
     out += ["", "    @classmethod", f"    def decode(cls, p: bytes, at: int) -> {name}:"]
     out.append("        m = cls.__new__(cls)")

@@ -120,6 +120,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "longlong": st.integers(0, 2**64 - 1),
     "shortstr": short,
     "table": tables,
+    "table-shared": tables,
 }
 properties = st.fixed_dictionaries(
     {}, optional={name: KINDS[kind] for name, _, kind in PROPERTIES}

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 # One receive takes at most this much; it must hold a whole frame of the largest size and its tail.
 RECEIVE_BUFFER_SIZE = 256 * 1024
-ACCEPTS_PER_WAKEUP = 64
 SWEEP_INTERVAL_S = 1.0
 
 
@@ -51,6 +50,8 @@ class Listener:
         self._unauthenticated_max = unauthenticated_max
         self._connections_max = connections_max
         self._sock: socket.socket | None = None
+        # Where clients arrive; None when it listens on all addresses.
+        self._address: tuple[str, int] | None = None
         self._is_accepting = False
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -77,8 +78,10 @@ class Listener:
         self._sock = sock
         self._accept_more()
         self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
-        address = sock.getsockname()
-        return address[0], address[1]
+        address = sock.getsockname()[0], sock.getsockname()[1]
+        if address[0] not in ("0.0.0.0", "::"):
+            self._address = address
+        return address
 
     def _accept_more(self) -> None:
         if self._sock is not None and not self._is_accepting:
@@ -97,23 +100,23 @@ class Listener:
         )
 
     def on_readable(self) -> int:
-        """Accept who waits, up to the limits."""
+        """Accept somebody who waits, up to the limits."""
         if self._sock is None or not self._is_accepting:
             return 0
-        for _ in range(ACCEPTS_PER_WAKEUP):
-            if self._is_full():
-                self._accept_no_more()
-                break
-            try:
-                sock, peer = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                break
-            except OSError as error:
-                # Out of descriptors or memory: the client waits in the listen queue until the next sweep.
-                log.warning("cannot accept a connection: %s", error)
-                self._accept_no_more()
-                break
-            self._welcome(sock, peer)
+        if self._is_full():
+            self._accept_no_more()
+            return 0
+        try:
+            # One at a time: if more wait, the next round is ready at once, and clients that are here already are not kept waiting.
+            sock, peer = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return 0
+        except OSError as error:
+            # Out of descriptors or memory: the client waits in the listen queue until the next sweep.
+            log.warning("cannot accept a connection: %s", error)
+            self._accept_no_more()
+            return 0
+        self._welcome(sock, peer)
         return 0
 
     def on_writable(self) -> None:
@@ -124,7 +127,7 @@ class Listener:
 
     def _welcome(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         sock.setblocking(False)
-        local = sock.getsockname()
+        local = self._address or sock.getsockname()
         session = self._make_session((peer[0], peer[1]), (local[0], local[1]))
         connection = Connection(self, sock, session, self.loop.time())
         self.connections.add(connection)

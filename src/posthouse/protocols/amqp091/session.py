@@ -120,7 +120,7 @@ class Session(ConnectionCore):
     Attributes:
         identity: the authenticated user, None before.
         vhost: the virtual host after ``connection.open``.
-        capabilities: what the client announced it understands.
+        client_properties, capabilities: what the client said of itself, shared with its likes: never to be changed.
         is_finished: everything is said; the owner closes the socket once the output is empty.
     """
 
@@ -321,9 +321,9 @@ class Session(ConnectionCore):
                 )
 
     def _on_start_ok(self, method: methods.ConnectionStartOk) -> None:
-        self.client_properties = dict(method.client_properties)
+        self.client_properties = method.client_properties
         capabilities = self.client_properties.get("capabilities")
-        self.capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
+        self.capabilities = capabilities if isinstance(capabilities, dict) else {}
         name = method.mechanism
         mechanism = self.services.sasl.get(name) if name in self.services.mechanisms else None
         if mechanism is None:

@@ -10,6 +10,7 @@ sender may have cut in two, an octet that is not UTF-8 becomes a surrogate (PEP 
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from posthouse.wire.amqp091.fields import decode_table, encode_table
@@ -23,6 +24,8 @@ from posthouse.wire.errors import (
 )
 
 Table = dict[str, Any]  # field values of any AMQP type
+# Larger tables are not kept.
+SHARED_MAX = 2048
 
 
 def _short(p: bytes, at: int) -> tuple[str, int]:
@@ -66,6 +69,19 @@ def _table(p: bytes, at: int) -> tuple[Table, int]:
     if at + 4 > len(p) or end > len(p):
         raise IndexError
     return decode_table(p[at + 4 : end]) if end > at + 4 else {}, end
+
+
+@lru_cache(maxsize=256)
+def _known_table(octets: bytes) -> Table:
+    return decode_table(octets)
+
+
+def _shared_table(p: bytes, at: int) -> tuple[Table, int]:
+    """As `_table`, but equal octets give the same object, which nobody may change: thousands of clients say the same."""
+    end = at + 4 + int.from_bytes(p[at : at + 4], "big")
+    if at + 4 > len(p) or end > len(p):
+        raise IndexError
+    return (_known_table if end - at <= SHARED_MAX else decode_table)(p[at + 4 : end]), end
 
 
 def _put_short(text: str) -> bytes:
@@ -174,7 +190,7 @@ class ConnectionStartOk(Method):
     @classmethod
     def decode(cls, p: bytes, at: int) -> ConnectionStartOk:
         m = cls.__new__(cls)
-        m.client_properties, at = _table(p, at)
+        m.client_properties, at = _shared_table(p, at)
         m.mechanism, at = _short(p, at)
         m.response, at = _long_bytes(p, at)
         m.locale, at = _short(p, at)
