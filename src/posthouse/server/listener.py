@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 
+from posthouse.core.clock import Clock
 from posthouse.protocols.amqp091.session import Session
 from posthouse.server.connection import Connection
 from posthouse.server.poller import make_poller
@@ -30,6 +31,7 @@ class Listener:
         self,
         loop: asyncio.AbstractEventLoop,
         tick: Tick,
+        clock: Clock,
         make_session: Callable[[tuple[str, int], tuple[str, int]], Session],
         *,
         backlog: int,
@@ -39,6 +41,7 @@ class Listener:
     ) -> None:
         self.loop = loop
         self.tick = tick
+        self.clock = clock
         self.poller = make_poller(loop, tick.settle)
         self.buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self.view = memoryview(self.buffer)
@@ -77,7 +80,7 @@ class Listener:
         sock.setblocking(False)
         self._sock = sock
         self._accept_more()
-        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._on_timer)
         address = sock.getsockname()[0], sock.getsockname()[1]
         if address[0] not in ("0.0.0.0", "::"):
             self._address = address
@@ -129,7 +132,7 @@ class Listener:
         sock.setblocking(False)
         local = self._address or sock.getsockname()
         session = self._make_session((peer[0], peer[1]), (local[0], local[1]))
-        connection = Connection(self, sock, session, self.loop.time())
+        connection = Connection(self, sock, session, self.clock.monotonic_s())
         self.connections.add(connection)
         self._pending.add(connection)
         connection.start()
@@ -147,9 +150,13 @@ class Listener:
         if not self._is_full():
             self._accept_more()
 
-    def _sweep(self) -> None:
+    def _on_timer(self) -> None:
+        self.sweep()
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._on_timer)
+
+    def sweep(self) -> None:
         """Once a second: handshakes that took too long, heartbeats, and accepting again after a refusal."""
-        now = self.loop.time()
+        now = self.clock.monotonic_s()
         deadline = now - self._handshake_timeout_s
         for connection in [c for c in self._pending if c.opened_at <= deadline]:
             connection.session.on_handshake_timeout()
@@ -159,7 +166,6 @@ class Listener:
         if not self._is_full():
             self._accept_more()
         self.tick.settle()
-        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""

@@ -39,6 +39,7 @@ from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
 from posthouse.server.allocator import return_freed_blocks
+from posthouse.server.clock import SystemClock
 from posthouse.server.listener import Listener
 from posthouse.server.monitor import Monitor
 from posthouse.server.tick import Tick
@@ -60,6 +61,7 @@ class Node:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self._config = config
         self._loop = loop
+        self._clock = SystemClock()
         self._random = random.SystemRandom()
         self._stopping = False
         self._done = asyncio.Event()
@@ -156,6 +158,7 @@ class Node:
         return Listener(
             self._loop,
             self.tick,
+            self._clock,
             lambda peer, local: Session(services, peer, local),
             backlog=config.amqp.backlog,
             handshake_timeout_s=config.amqp.handshake_timeout_s,
@@ -218,10 +221,10 @@ class Node:
         for connection in list(self.listener.connections):
             connection.session.shutdown(reason)
         self.tick.settle()
-        self._wait_for_clients(self._loop.time() + STOP_TIMEOUT_S)
+        self._wait_for_clients(self._clock.monotonic_s() + STOP_TIMEOUT_S)
 
     def _wait_for_clients(self, deadline: float) -> None:
-        if self.listener.connections and self._loop.time() < deadline:
+        if self.listener.connections and self._clock.monotonic_s() < deadline:
             self._loop.call_later(0.02, self._wait_for_clients, deadline)
             return
         self.listener.close()

@@ -7,11 +7,13 @@ import contextlib
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from posthouse.protocols.amqp091.session import Session
 from posthouse.server.listener import Listener
+from posthouse.testing.clock import VirtualClock
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import FrameReader, method_frame
 from tests.support.inmemory import CAPABILITIES, HEADER, Peer, World
@@ -23,10 +25,15 @@ class Server:
     def __init__(self) -> None:
         self.world = World()
         self.loop = asyncio.new_event_loop()
+        self.clock = VirtualClock()
+        services = replace(
+            self.world.services, on_open=lambda session: self.listener.opened(session.transport)
+        )
         self.listener = Listener(
             self.loop,
             self.world.tick,
-            lambda peer, local: Session(self.world.services, peer, local),
+            self.clock,
+            lambda peer, local: Session(services, peer, local),
             backlog=16,
             handshake_timeout_s=10,
             unauthenticated_max=10,
@@ -173,3 +180,24 @@ def test_beyond_the_limit_clients_wait_in_the_queue_of_the_system(server: Server
         client.socket.close()
     server.turn()
     assert not server.listener.connections
+
+
+def test_a_handshake_has_one_deadline(server: Server) -> None:
+    """Counted from the accept, whatever arrived meanwhile; an open connection is not concerned."""
+    opened = Client(server)
+    opened.open()
+    slow = Client(server)
+    slow.send(HEADER)
+    server.clock.advance(9.9)
+    server.listener.sweep()
+    slow.wait_for(1)
+    assert len(server.listener.connections) == 2
+    server.clock.jump_wall(-86_400)
+    server.clock.advance(0.1)
+    server.listener.sweep()
+    server.turn()
+    slow.receive()
+    assert slow.is_ended
+    assert len(server.listener.connections) == 1
+    for client in (opened, slow):
+        client.socket.close()
