@@ -103,6 +103,73 @@ def test_damage_in_the_middle_is_reported_and_the_rest_served(octet: int) -> Non
         assert copy.read(FIRST + ".damaged")[: len(data)] == data
 
 
+def two_openings() -> tuple[MemoryFiles, int, int]:
+    """Messages of two epochs in one segment; where the second claim stands and where it ends."""
+    files, sizes = stored(b"one", b"two")
+    store = Store(files.crash(random.Random(0))).open()
+    at, end = sizes[-1], len(store.files.read(FIRST))
+    for body in (b"three", b"four"):
+        store.append(body)
+        store.journal.commit()
+        store.step.stop()
+    assert isinstance(store.files, MemoryFiles)
+    return store.files, at, end
+
+
+def test_a_damaged_claim_does_not_lose_its_epoch() -> None:
+    files, at, end = two_openings()
+    data = bytearray(files.read(FIRST))
+    data[at + 44] ^= 1
+    copy = replaced(files, FIRST, bytes(data))
+    for _ in range(2):
+        store = Store(copy).open()
+        assert store.bodies() == [b"one", b"two", b"three", b"four"]
+        report = store.journal.reports["shard"]
+        assert report.damaged == [(segment_name(0), at, end - at)]
+        assert not report.torn
+        store.journal.stop()
+
+
+def test_left_overs_of_an_older_epoch_are_a_torn_tail() -> None:
+    """A good entry behind the end, but of before a cut: neither served nor called damage, and cut off once and for all."""
+    files, sizes = stored(b"one", b"two", b"x" * 120, b"four")
+    whole = bytes(files.read(FIRST))
+    shorter = replaced(files, FIRST, whole[: sizes[2]])
+    store = Store(shorter).open()
+    store.journal.stop()
+    now = bytes(shorter.read(FIRST))
+    assert len(now) < sizes[3]
+    both = replaced(files, FIRST, now + whole[len(now) :])
+    store = Store(both).open()
+    assert store.bodies() == [b"one", b"two"]
+    report = store.journal.reports["shard"]
+    assert not report.damaged
+    assert report.torn == [(segment_name(0), len(now), len(whole) - len(now))]
+
+
+def test_a_lost_segment_with_the_claim_loses_only_itself() -> None:
+    files = MemoryFiles()
+    bodies = []
+    for opening in range(2):
+        store = Store(files).open()
+        for n in range(20):
+            bodies.append(b"%d.%d:" % (opening, n) + bytes(600))
+            store.append(bodies[-1])
+            store.journal.commit()
+            store.step.stop()
+        store.journal.stop()
+    segments = files.list("/data/shard")
+    assert len(segments) > 5
+    for name in segments[1:-1]:
+        copy = files.crash(random.Random(0))
+        lost = [body for body in bodies if body in bytes(copy.read(SHARD + name))]
+        assert lost
+        copy.unlink(SHARD + name)
+        store = Store(copy).open()
+        assert store.bodies() == [body for body in bodies if body not in lost], name
+        assert store.journal.reports["shard"].damaged
+
+
 def test_every_single_bit_is_noticed() -> None:
     """A flipped bit anywhere in an entry loses that entry and nothing else."""
     files, sizes = stored(*BODIES)
@@ -186,6 +253,30 @@ def files_before_trim(bodies: list[bytes]) -> MemoryFiles:
     files, same = many_segments()
     assert same == bodies
     return files
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_an_old_copy_goes_only_when_the_new_one_is_durable(is_written: bool) -> None:
+    """A dead-lettered message: its segment may not go while its copy is only in memory or in the page cache."""
+    files, bodies = many_segments()
+    store = Store(files).open()
+    count = len(files.list("/data/shard"))
+    for piece in store.journal.recovered:
+        store.blocks.release(piece.block)
+    store.append(b"the copy")
+    store.journal.trim()
+    if is_written:
+        store.journal.commit()
+    store.step.write()
+    assert len(files.list("/data/shard")) == count
+    for seed in range(20):
+        found = Store(files.crash(random.Random(seed))).open().bodies()
+        assert found[: len(bodies)] == bodies
+    store.journal.commit()
+    store.step.stop()
+    assert len(files.list("/data/shard")) == 1
+    for seed in range(20):
+        assert Store(files.crash(random.Random(seed))).open().bodies()[-1] == b"the copy"
 
 
 def test_definitions_are_rewritten_when_mostly_dead() -> None:

@@ -84,6 +84,7 @@ class LocalJournal:
         self._committer: Committer | None = None
         self._in_flight: deque[tuple[int, list[tuple[Block, int, int]]]] = deque()
         self._trimmed_to = 0
+        self._trims: list[tuple[LocalLog, int]] = []
         self.bytes_in_flight = 0
         self.has_failed = False
         self.shard: LogBuffer | None = self._shard.buffer
@@ -179,7 +180,8 @@ class LocalJournal:
         ranges = definitions + shard
         self.bytes_in_flight += sum(end - start for _, start, end in ranges)
         self._in_flight.append((number, ranges))
-        self._committer.submit(Commit(number, parts))
+        self._committer.submit(Commit(number, parts, self._trims))
+        self._trims = []
         return number
 
     def _on_done(self, number: int) -> None:
@@ -197,11 +199,18 @@ class LocalJournal:
         self.on_failed(error)
 
     def trim(self) -> None:
-        """See `posthouse.journal.api.Journal.trim`: whole segments without a live message go."""
+        """See `posthouse.journal.api.Journal.trim`: whole segments without a live message go.
+
+        A message may be dead because a copy was appended that is not on disk yet (dead-lettering): then the old one goes
+        behind the commit that has the copy.
+        """
         position = self._shard.buffer.oldest_live()
         if position > self._trimmed_to and self._committer is not None and not self.has_failed:
             self._trimmed_to = position
-            self._committer.submit(Commit(0, (), [(self._shard, position)]))
+            if self._shard.buffer.has_pending():
+                self._trims = [(self._shard, position)]
+            else:
+                self._committer.submit(Commit(0, (), [(self._shard, position)]))
 
     def stop(self) -> None:
         """See `posthouse.journal.api.Journal.stop`."""

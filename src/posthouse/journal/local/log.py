@@ -137,13 +137,15 @@ class LocalLog:
             entries += found
             if at >= size:
                 break
-            resume = self._find_good(data, at, size, base)
+            resume = self._find_good(data, at, size, base, epoch)
             if resume < 0:
                 break
-            self._set_aside(path, data)
-            self.report.damaged.append((segment_name(base), at, resume - at))
-            log.error("%s: damage at offset %d, %d octets skipped", path, at, resume - at)
-            at = resume
+            if resume > at:
+                self._set_aside(path, data)
+                self.report.damaged.append((segment_name(base), at, resume - at))
+                log.error("%s: damage at offset %d, %d octets skipped", path, at, resume - at)
+            # The claim of this epoch may be in what was lost.
+            at, epoch = resume, -1
         if at < size:
             if is_last:
                 self._files.truncate(path, at)
@@ -160,12 +162,17 @@ class LocalLog:
         self._adopt(data, base, entries, recovered)
         return epoch, base + (at if is_last else size)
 
-    def _find_good(self, data: bytearray, at: int, size: int, base: int) -> int:
-        """The offset of the next good entry behind a bad place, or -1: then it is a torn tail."""
-        found = data.find(ENTRY_MAGIC_BYTES, at + 1)
+    def _find_good(self, data: bytearray, at: int, size: int, base: int, epoch: int) -> int:
+        """The offset of the next good entry from a bad place on, or -1: then it is a torn tail.
+
+        Entries of an epoch below ``epoch`` do not count: they are left over from before a cut.
+        """
+        found = data.find(ENTRY_MAGIC_BYTES, at)
         while found >= 0:
             if found % 8 == 0 and entry.measure(data, found, size, base + found) > 0:
-                return found
+                written = int.from_bytes(data[found + 8 : found + 16], "little")
+                if written >= epoch:
+                    return found
             found = data.find(ENTRY_MAGIC_BYTES, found + 1)
         return -1
 
