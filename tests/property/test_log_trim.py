@@ -52,8 +52,8 @@ class TrimMachine(RuleBasedStateMachine):
     def settle(self, name: bytes) -> None:
         self.store.blocks.release(self.live.pop(name))
 
-    @rule(count=st.integers(1, 4))
-    def append(self, count: int) -> None:
+    @rule(count=st.integers(1, 4), is_reported=st.booleans())
+    def append(self, count: int, is_reported: bool) -> None:
         for _ in range(count):
             self.number += 1
             name = b"%016d" % self.number
@@ -63,6 +63,9 @@ class TrimMachine(RuleBasedStateMachine):
             assert block is not None
             self.hold(name, block)
             self.fresh.append(name)
+        if is_reported:
+            self.commit()
+            self.sync()
 
     @rule(data=st.data(), count=st.integers(1, 6))
     def settle_some(self, data: st.DataObject, count: int) -> None:
@@ -74,8 +77,8 @@ class TrimMachine(RuleBasedStateMachine):
         for name in sorted(self.live)[:count]:
             self.settle(name)
 
-    @rule()
-    def replace_the_oldest(self) -> None:
+    @rule(trims=st.booleans(), syncs=st.booleans())
+    def replace_the_oldest(self, trims: bool, syncs: bool) -> None:
         """Dead-letter: a copy of its name is appended, then the old one is let go; one of the two must always be there."""
         if not self.live:
             return
@@ -87,6 +90,10 @@ class TrimMachine(RuleBasedStateMachine):
         assert block is not None
         self.hold(name, block)
         self.store.blocks.release(old)
+        if trims:
+            self.trim()
+        if syncs:
+            self.sync()
 
     @rule()
     def commit(self) -> None:
@@ -102,6 +109,9 @@ class TrimMachine(RuleBasedStateMachine):
         self.store.step.stop()
         while self.pending and self.pending[0][0] <= self.store.done:
             self.kept |= set(self.pending.pop(0)[1])
+        after = Store(self.files.crash(random.Random(self.number))).open()
+        found = {body[:16] for piece in after.journal.recovered for body in bodies_of(piece)}
+        assert self.kept & set(self.live) <= found
 
     @rule()
     def trim(self) -> None:
