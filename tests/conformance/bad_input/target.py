@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 from tests.conformance.bad_input import attacks as table
 from tests.conformance.bad_input.attacks import Answer, Attack
@@ -105,14 +106,17 @@ class Target:
         self.socket.close()
 
 
-def play(port: int, attack: Attack, *, in_octets: bool = False) -> Answer:
-    """Play one attack; returns the answer."""
+def play(port: int, attack: Attack, *, between: Callable[[], None] | None = None) -> Answer:
+    """Play one attack, with ``between`` after each octet if it is there; returns the answer."""
     target = Target(port)
     try:
         target.reach(attack.state)
-        pieces = [bytes((o,)) for o in attack.octets] if in_octets else [attack.octets]
-        for piece in pieces:
-            target.send(piece)
+        if between is None:
+            target.send(attack.octets)
+        else:
+            for octet in attack.octets:
+                target.send(bytes((octet,)))
+                between()
         return target.answer(attack.answers)
     finally:
         target.close()
