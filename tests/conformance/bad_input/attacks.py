@@ -128,6 +128,7 @@ add(STARTED, "mechanism empty", start_ok(mechanism=""), 503)
 add(STARTED, "mechanism of 255 octets", start_ok(mechanism="X" * 255), 503)
 add(STARTED, "amqplain: not a table", start_ok(b"\x05LOGINS\xff\xff\xff\xff", "AMQPLAIN"), 403)
 add(STARTED, "amqplain: numbers", start_ok(short("LOGIN") + b"I\0\0\0\1", "AMQPLAIN"), 403)
+add(STARTED, "login: wrong, and no reason wanted", start_ok(b"\0guest\0no", flags=b""), DROPPED)
 add(STARTED, "half a start-ok", start_ok()[:40], WAITS)
 
 # ---- tuning and opening
@@ -328,6 +329,11 @@ for _name, _octets, _code in (
     ("ttl a text", declare(arguments=long(short("x-message-ttl") + b"S" + long(b"soon"))), 406),
     ("unknown delivery tag", method(60, 80, struct.pack(">QB", 77, 0)) + QOS, 406),
     ("delivery tag 2^64 - 1", method(60, 80, b"\xff" * 8 + b"\0") + QOS, 406),
+    ("confirms after tx", method(90, 10) + method(85, 10, b"\0"), 406),
+    ("tx after confirms", method(85, 10, b"\0") + method(90, 10), 406),
+    ("length a text", declare(arguments=long(short("x-max-length") + b"S" + long(b"9"))), 406),
+    ("length negative", declare(arguments=long(short("x-max-length") + b"I\xff\xff\xff\xff")), 406),
+    ("expires 0", declare(arguments=long(short("x-expires") + b"I\0\0\0\0")), 406),
     ("commit without tx", method(90, 20), 406),
     ("missing queue", declare("nowhere", 1), 404),
     ("missing exchange", publish(exchange="nowhere") + header(0), 404),

@@ -31,16 +31,16 @@ def long(raw: bytes, size: int | None = None) -> bytes:
     return struct.pack(">I", len(raw) if size is None else size) + raw
 
 
+TOLD_WHY = short("authentication_failure_close") + b"t\x01"
+
+
 def start_ok(
-    response: bytes = b"\0guest\0guest", mechanism: str = "PLAIN", table: bytes = b""
+    response: bytes = b"\0guest\0guest",
+    mechanism: str = "PLAIN",
+    table: bytes = b"",
+    flags: bytes = TOLD_WHY,
 ) -> bytes:
-    """``connection.start-ok`` of a client that wants to be told why."""
-    flags = (
-        short("authentication_failure_close")
-        + b"t\x01"
-        + short("consumer_cancel_notify")
-        + b"t\x01"
-    )
+    """``connection.start-ok``, unless told otherwise of a client that wants to be told why; ``flags`` are its capabilities."""
     inside = short("capabilities") + b"F" + long(flags) + table
     return method(10, 11, long(inside) + short(mechanism) + long(response) + short("en_US"), 0)
 
