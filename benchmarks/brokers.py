@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -148,6 +149,7 @@ class RabbitMQ:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.pid = self._process.pid
         try:
             self.version = self._await(began + START_MAX_S)
             self.start_s = time.monotonic() - began
@@ -211,7 +213,20 @@ class RabbitMQ:
                 best = max(best, (int(fields[21]), int(entry.name)))
         return best[1]
 
+    def freeze(self) -> None:
+        """Have it not run at all while another broker is measured: idle, it still collects garbage and statistics."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it run again."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, sign: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, sign)
+
     def stop(self) -> None:
+        self.thaw()
         stop_group(self._process)
         epmd = shutil.which("epmd")
         if epmd:  # a daemon of its own, on a port that only we know

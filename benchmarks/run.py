@@ -1,8 +1,8 @@
 """Measure Posthouse, and RabbitMQ beside it where it is installed: ``make bench``.
 
 Each scenario runs --runs times per broker, the brokers in turn. The table shows medians; a ratio compares our *worst* run
-with RabbitMQ's *best*. Posthouse starts anew for every run; RabbitMQ stays up, except for scenarios about memory, and idles
-while Posthouse is measured. Everything is written as dated JSON to benchmarks/results.
+with RabbitMQ's *best*. Posthouse starts anew for every run; RabbitMQ stays up, except for scenarios about memory, and is frozen
+(SIGSTOP) while Posthouse is measured, so that neither disturbs the other. Everything is written as dated JSON to benchmarks/results.
 
 Exit code: 0 all floors reached, 1 one is not, 2 nothing could be measured.
 """
@@ -82,7 +82,10 @@ class Bench:
                 self._rabbit = RabbitMQ(self._directory)
                 self._note(self._rabbit)
                 time.sleep(1)  # it goes on starting for a while behind the open port
+            self._rabbit.thaw()
+            time.sleep(SETTLE_S)
             yield self._rabbit
+            self._rabbit.freeze()
             return
         broker = Posthouse(self._directory, self.options.durability)
         try:

@@ -32,7 +32,7 @@ def verify(password: bytes, stored: str, algorithm: str = SHA256) -> bool:
     """Whether ``password`` is the one behind ``stored``, in constant time. A blank password never is."""
     digest = _HASHES.get(algorithm)
     try:
-        raw = base64.b64decode(stored, validate=True)
+        raw = binascii.a2b_base64(stored, strict_mode=True)
     except (binascii.Error, ValueError):
         return False
     if digest is None or len(raw) <= SALT_SIZE:

@@ -70,12 +70,12 @@ class Connection:
 
     def on_readable(self) -> int:
         """Receive, again while there is much, and hand it to the session; returns the octets received."""
-        total = 0
-        for _ in range(READS_MAX):
+        count = total = self._receive()
+        reads = 1
+        while count >= MUCH and reads < READS_MAX:
             count = self._receive()
             total += count
-            if count < MUCH:
-                break
+            reads += 1
         return total
 
     def _receive(self) -> int:
@@ -99,7 +99,7 @@ class Connection:
         if count == 0:
             self.close()
             return 0
-        self._parse(kept + count)
+        self._parse(listener, kept + count)
         return count
 
     def _receive_body(self, arrival: Arrival) -> int:
@@ -120,12 +120,11 @@ class Connection:
         self.session.seen_bytes = True
         arrival.filled(min(count, wanted))
         if count > wanted:
-            self._parse(count - wanted)
+            self._parse(self._listener, count - wanted)
         return count
 
-    def _parse(self, size: int) -> None:
+    def _parse(self, listener: Listener, size: int) -> None:
         """Have the session handle the first ``size`` octets of the shared buffer; keep what it cannot use yet."""
-        listener = self._listener
         used = self.session.receive(listener.buffer, size)
         left = used < size and not self._is_closed
         self._tail = bytes(listener.view[used:size]) if left else b""

@@ -79,15 +79,15 @@ class Listener:
             raise
         sock.setblocking(False)
         self._sock = sock
-        self._accept_more()
+        self._accept_again()
         self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._on_timer)
         address = sock.getsockname()[0], sock.getsockname()[1]
         if address[0] not in ("0.0.0.0", "::"):
             self._address = address
         return address
 
-    def _accept_more(self) -> None:
-        if self._sock is not None and not self._is_accepting:
+    def _accept_again(self) -> None:
+        if not self._is_accepting and self._sock is not None and not self._is_full():
             self._is_accepting = True
             self.poller.watch(self._sock.fileno(), self, True, False)
 
@@ -140,15 +140,13 @@ class Listener:
     def opened(self, connection: Connection) -> None:
         """The session finished its handshake."""
         self._pending.discard(connection)
-        if not self._is_full():
-            self._accept_more()
+        self._accept_again()
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed."""
         self.connections.discard(connection)
         self._pending.discard(connection)
-        if not self._is_full():
-            self._accept_more()
+        self._accept_again()
 
     def _on_timer(self) -> None:
         self.sweep()
@@ -163,8 +161,7 @@ class Listener:
             connection.close()
         for connection in list(self.connections):
             connection.session.on_second(now)
-        if not self._is_full():
-            self._accept_more()
+        self._accept_again()
         self.tick.settle()
 
     def stop_accepting(self) -> None:

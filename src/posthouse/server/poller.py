@@ -21,7 +21,7 @@ EVENTS_PER_ROUND = 256
 ROUNDS_PER_TURN = 8
 # So much input at most is gathered before the tick: what was parsed is still in the processor's cache when it is sent.
 ROUND_BYTES = 512 * 1024
-BOTH = 1 | 4  # EPOLLIN and EPOLLOUT
+IN, OUT = 1, 4  # EPOLLIN and EPOLLOUT, also where the module has neither
 
 
 class Pollable(Protocol):
@@ -67,7 +67,7 @@ class EpollPoller:
 
     def watch(self, fd: int, owner: Pollable, read: bool, write: bool) -> None:
         """See `Poller.watch`."""
-        mask = (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
+        mask = (IN if read else 0) | (OUT if write else 0)
         if not mask:
             # Taken out, not masked: a set reports hang-ups that nobody asked for, again and again.
             if self._owners.pop(fd, None) is not None:
@@ -95,11 +95,11 @@ class EpollPoller:
                 continue  # closed earlier in this round
             owner, mask = watched
             # A hang-up or an error counts as whatever was asked for.
-            ready = mask if events & ~BOTH else mask & events
+            ready = mask if events & ~(IN | OUT) else mask & events
             try:
-                if ready & select.EPOLLIN:
+                if ready & IN:
                     gathered += owner.on_readable()
-                if ready & select.EPOLLOUT:
+                if ready & OUT:
                     owner.on_writable()
             except Exception:
                 log.exception("internal error while serving a socket")

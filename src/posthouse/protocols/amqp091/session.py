@@ -11,7 +11,7 @@ import enum
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from posthouse.auth.api import Authorizer, Identity
@@ -113,6 +113,23 @@ class SessionServices:
         )
         return method_frame(0, start.encode())
 
+    @cached_property
+    def tune_frame(self) -> bytes:
+        """``connection.tune``, likewise."""
+        tune = methods.ConnectionTune(
+            channel_max=self.channel_max, frame_max=self.frame_max, heartbeat=self.heartbeat_s
+        )
+        return method_frame(0, tune.encode())
+
+
+OPEN_OK = method_frame(0, methods.ConnectionOpenOk(reserved_1="").encode())
+CLOSE_OK = method_frame(0, methods.ConnectionCloseOk().encode())
+
+
+@lru_cache(maxsize=64)
+def _channel_open_ok(number: int) -> bytes:
+    return method_frame(number, methods.ChannelOpenOk(reserved_1=b"").encode())
+
 
 class Session(ConnectionCore):
     """One connection.
@@ -161,6 +178,10 @@ class Session(ConnectionCore):
     def name(self) -> str:
         """``peer:port -> local:port``, as RabbitMQ names connections."""
         return f"{self.peer[0]}:{self.peer[1]} -> {self.local[0]}:{self.local[1]}"
+
+    def __str__(self) -> str:
+        """For log lines, which most of the time nobody formats."""
+        return self.name
 
     # --- octets ---------------------------------------------------------------------------------
 
@@ -217,7 +238,7 @@ class Session(ConnectionCore):
                 AmqpError(error.reply_code, error.explanation, error.class_id, error.method_id),
             )
         except Exception:
-            log.exception("connection %s: internal error", self.name)
+            log.exception("connection %s: internal error", self)
             self.fail(AmqpError(541, "INTERNAL_ERROR"))
         finally:
             self._is_handling = False
@@ -277,7 +298,7 @@ class Session(ConnectionCore):
                 f"the negotiated channel_max ({self.channel_max})",
             )
         self.channels[number] = Channel(self, number)
-        self.send(number, methods.ChannelOpenOk(reserved_1=b""))
+        self.put(_channel_open_ok(number))
 
     def on_bad_frame(self, kind: int, size: int, payload: bytes, end: int) -> None:
         """Nothing behind a bad frame can be understood: say so, and drop what still comes."""
@@ -291,34 +312,22 @@ class Session(ConnectionCore):
             # The socket stays open for a while: closed with input unread, it would take our answer with it.
             self.state = State.LINGERING
         else:
-            log.info("connection %s: %s before the connection was open", self.name, problem)
+            log.info("connection %s: %s before the connection was open", self, problem)
             self._finish()
         self.stopped = True
 
     # --- connection methods ---------------------------------------------------------------------
 
     def _on_connection_method(self, method: methods.Method) -> None:
-        state = self.state
-        match method:
-            case methods.ConnectionStartOk() if state is State.START_OK:
-                self._on_start_ok(method)
-            case methods.ConnectionSecureOk() if state is State.SECURE_OK:
-                self._on_sasl(method.response)
-            case methods.ConnectionTuneOk() if state is State.TUNE_OK:
-                self._on_tune_ok(method)
-            case methods.ConnectionOpen() if state is State.OPEN:
-                self._on_open(method)
-            case methods.ConnectionClose() if state is State.RUNNING:
-                self._on_close()
-            case methods.ConnectionUpdateSecret() if state is State.RUNNING:
-                self._on_update_secret(method)
-            case _:
-                raise AmqpError(
-                    504,
-                    f"unexpected method in connection state {state.value}",
-                    method.class_id,
-                    method.method_id,
-                )
+        expected, handler = CONNECTION_METHODS.get(type(method), NOT_FOR_SERVERS)
+        if self.state is not expected:
+            raise AmqpError(
+                504,
+                f"unexpected method in connection state {self.state.value}",
+                method.class_id,
+                method.method_id,
+            )
+        handler(self, method)
 
     def _on_start_ok(self, method: methods.ConnectionStartOk) -> None:
         self.client_properties = method.client_properties
@@ -330,6 +339,9 @@ class Session(ConnectionCore):
             raise AmqpError(503, f"unknown authentication mechanism '{name}'", 10, 11)
         self._mechanism = mechanism
         self._mechanism_name = name
+        self._on_sasl(method.response)
+
+    def _on_secure_ok(self, method: methods.ConnectionSecureOk) -> None:
         self._on_sasl(method.response)
 
     def _on_sasl(self, response: bytes) -> None:
@@ -344,19 +356,11 @@ class Session(ConnectionCore):
             return
         self.identity = outcome.identity
         self._mechanism = None
-        services = self.services
         self.state = State.TUNE_OK
-        self.send(
-            0,
-            methods.ConnectionTune(
-                channel_max=services.channel_max,
-                frame_max=services.frame_max,
-                heartbeat=services.heartbeat_s,
-            ),
-        )
+        self.put(self.services.tune_frame)
 
     def _refuse_login(self, reason: str) -> None:
-        log.warning("connection %s: %s login refused: %s", self.name, self._mechanism_name, reason)
+        log.warning("connection %s: %s login refused: %s", self, self._mechanism_name, reason)
         if self.capabilities.get("authentication_failure_close"):
             self.fail(
                 AmqpError(
@@ -393,19 +397,19 @@ class Session(ConnectionCore):
         self.routes = vhost.routes
         self.state = State.RUNNING
         self.is_open = True
-        self.send(0, methods.ConnectionOpenOk(reserved_1=""))
+        self.put(OPEN_OK)
         self.services.on_open(self)
         log.info(
             "connection %s: user '%s' authenticated and granted access to vhost '%s'",
-            self.name,
+            self,
             user,
             name,
         )
 
-    def _on_close(self) -> None:
+    def _on_close(self, _method: methods.ConnectionClose) -> None:
         """RabbitMQ: after close-ok the client closes the socket; what it still sends is dropped."""
         self._release_channels()
-        self.send(0, methods.ConnectionCloseOk())
+        self.put(CLOSE_OK)
         self.state = State.LINGERING
         self.is_open = False
         self.stopped = True
@@ -428,14 +432,14 @@ class Session(ConnectionCore):
             self.fail(error)
             return
         assert isinstance(channel, Channel)
-        log.info("connection %s: channel %d error: %s", self.name, number, error.text)
+        log.info("connection %s: channel %d error: %s", self, number, error.text)
         channel.fail(error)
 
     def fail(self, error: AmqpError) -> None:
         """Close the connection with ``error``; harmless when it is closing already."""
         if self.state in (State.CLOSING, State.LINGERING, State.CLOSED):
             return
-        log.info("connection %s: closing: %s", self.name, error.text)
+        log.info("connection %s: closing: %s", self, error.text)
         # A client that asked for another mechanism, or with the wrong password, is told so.
         is_told = error.code == 403 or (error.code, error.class_id, error.method_id) == (
             503,
@@ -476,7 +480,7 @@ class Session(ConnectionCore):
         except WireError:
             return
         if isinstance(method, methods.ConnectionClose):
-            self.send(0, methods.ConnectionCloseOk())
+            self.put(CLOSE_OK)
             self.state = State.LINGERING
             self.stopped = True
         elif isinstance(method, methods.ConnectionCloseOk):
@@ -490,12 +494,13 @@ class Session(ConnectionCore):
         self.touch()
 
     def _release_channels(self) -> None:
-        channels = list(self.channels.values())
-        self.channels.clear()
-        self.current = None
-        for channel in channels:
-            assert isinstance(channel, Channel)
-            channel.release()
+        if self.channels:
+            channels = list(self.channels.values())
+            self.channels.clear()
+            self.current = None
+            for channel in channels:
+                assert isinstance(channel, Channel)
+                channel.release()
         if self.vhost is not None:
             self.vhost.delete_exclusive(self)
 
@@ -507,7 +512,7 @@ class Session(ConnectionCore):
             State.LINGERING,
             State.HEADER,
         ):
-            log.info("connection %s: client unexpectedly closed TCP connection", self.name)
+            log.info("connection %s: client unexpectedly closed TCP connection", self)
         self._release_channels()
         self.state = State.CLOSED
         self.is_open = False
@@ -562,7 +567,7 @@ class Session(ConnectionCore):
 
     def on_handshake_timeout(self) -> None:
         """The handshake took too long; the owner drops the socket."""
-        log.info("connection %s: handshake timeout while %s", self.name, self.state.value)
+        log.info("connection %s: handshake timeout while %s", self, self.state.value)
 
     def on_second(self, now: float) -> None:
         """Once a second: heartbeats both ways, and closes that nobody answers."""
@@ -596,7 +601,7 @@ class Session(ConnectionCore):
         if self._silent_s > 2 * self.heartbeat_s:
             log.warning(
                 "connection %s: missed heartbeats from client, timeout: %ds",
-                self.name,
+                self,
                 self.heartbeat_s,
             )
             self._drop()
@@ -609,6 +614,20 @@ class Session(ConnectionCore):
     def _drop(self) -> None:
         if self.transport is not None:
             self.transport.close()
+
+
+Handler = Callable[[Session, Any], None]  # Any: each handler takes its own method class
+
+# Where in a connection's life a method of channel 0 may come, and what it does.
+CONNECTION_METHODS: dict[type[methods.Method], tuple[State | None, Handler]] = {
+    methods.ConnectionStartOk: (State.START_OK, Session._on_start_ok),
+    methods.ConnectionSecureOk: (State.SECURE_OK, Session._on_secure_ok),
+    methods.ConnectionTuneOk: (State.TUNE_OK, Session._on_tune_ok),
+    methods.ConnectionOpen: (State.OPEN, Session._on_open),
+    methods.ConnectionClose: (State.RUNNING, Session._on_close),
+    methods.ConnectionUpdateSecret: (State.RUNNING, Session._on_update_secret),
+}
+NOT_FOR_SERVERS: tuple[None, Handler] = (None, lambda _session, _method: None)
 
 
 def _check_tuned(name: str, value: int, server: int, minimum: int) -> None:

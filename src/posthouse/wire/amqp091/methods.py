@@ -26,6 +26,15 @@ from posthouse.wire.errors import (
 Table = dict[str, Any]  # field values of any AMQP type
 # Larger tables are not kept.
 SHARED_MAX = 2048
+# ``connection.tune-ok``, ``open``, ``close``, ``close-ok``, and a channel's ``open``, ``close``, ``close-ok``: short, and
+# without secrets or tables.
+SAME_FOR_MANY = frozenset(
+    class_id.to_bytes(2, "big") + method_id.to_bytes(2, "big")
+    for class_id, method_id in (
+        (10, 31), (10, 40), (10, 50), (10, 51), (20, 10), (20, 40), (20, 41)
+    )
+)
+SAME_SIZE_MAX = 64
 
 
 def _short(p: bytes, at: int) -> tuple[str, int]:
@@ -2052,6 +2061,18 @@ def decode_method(payload: bytes) -> Method:
         UnknownMethod: no such class or method.
         SyntaxProblem: the arguments are cut short, malformed, or followed by more octets.
     """
+    if payload[:4] in SAME_FOR_MANY and len(payload) <= SAME_SIZE_MAX:
+        return _known_method(payload)
+    return _decode_method(payload)
+
+
+@lru_cache(maxsize=512)
+def _known_method(payload: bytes) -> Method:
+    """A handshake's methods, which nobody changes: thousands of clients send the same octets."""
+    return _decode_method(payload)
+
+
+def _decode_method(payload: bytes) -> Method:
     if len(payload) < 4:
         raise UnknownFrame(1, payload)
     kind = METHODS.get(int.from_bytes(payload[:4], "big"))

@@ -260,3 +260,22 @@ def test_refuses_to_write_a_short_string_above_255_octets() -> None:
     with pytest.raises(ValueError, match="256"):
         methods.QueueDeclare(queue="q" * 256).encode()
     assert len(methods.QueueDeclare(queue="q" * 255).encode()) == 4 + 2 + 256 + 1 + 4
+
+
+def test_decodes_what_thousands_of_clients_say_only_once() -> None:
+    payload = methods.ConnectionOpen(virtual_host="/").encode()
+    assert decode_method(payload) is decode_method(bytes(bytearray(payload)))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        methods.ConnectionStartOk(mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US"),
+        methods.ConnectionSecureOk(response=b"guest"),
+        methods.ConnectionUpdateSecret(new_secret=b"guest", reason=""),
+        methods.QueueDeclare(queue="q"),
+    ],
+)
+def test_keeps_no_secret_and_no_table(method: methods.Method) -> None:
+    payload = method.encode()
+    assert decode_method(payload) is not decode_method(bytes(bytearray(payload)))
