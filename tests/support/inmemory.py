@@ -137,6 +137,7 @@ class Peer:
         self.world = world
         self.session = Session(world.services, (address, 40000), ("127.0.0.1", 5672))
         self.session.transport = self
+        self.session.flush = lambda: self.flush()  # tests put another one in its place
         self.reader = FrameReader(131072)
         self.received: list[tuple[int, Any]] = []
         self.raw = bytearray()

@@ -55,6 +55,7 @@ class Connection:
         self.opened_at = now
         self.session = session
         session.transport = self
+        session.flush = self.flush
 
     def start(self) -> None:
         """Begin to read."""
@@ -70,28 +71,30 @@ class Connection:
 
     def on_readable(self) -> int:
         """Receive, again while there is much, and hand it to the session; returns the octets received."""
-        count = total = self._receive()
-        reads = 1
-        while count >= MUCH and reads < READS_MAX:
-            count = self._receive()
+        total = 0
+        for _ in range(READS_MAX):
+            if self._is_paused or self._is_closed:
+                break
+            arrival = self.session.arrival
+            if arrival is not None and arrival.gap >= DIRECT_MIN:
+                count = self._receive_body(arrival)
+            else:
+                count = self._receive()
             total += count
-            reads += 1
+            if count < MUCH:
+                break
         return total
 
     def _receive(self) -> int:
-        if self._is_paused or self._is_closed:
-            return 0
+        """Receive behind what was left over, and have the session handle it; returns the octets received."""
         listener = self._listener
-        data = listener.buffer
         view = listener.view
-        arrival = self.session.arrival
-        if arrival is not None and arrival.gap >= DIRECT_MIN:
-            return self._receive_body(arrival)
         kept = len(self._tail)
         if kept:
-            data[:kept] = self._tail
+            view[:kept] = self._tail
+            view = view[kept:]
         try:
-            count = self._sock.recv_into(view[kept:] if kept else view)
+            count = self._sock.recv_into(view)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
@@ -99,8 +102,16 @@ class Connection:
         if count == 0:
             self.close()
             return 0
-        self._parse(listener, kept + count)
+        size = kept + count
+        used = self.session.receive(listener.buffer, size)
+        if used < size or kept:
+            self._keep(used, size)
         return count
+
+    def _keep(self, used: int, size: int) -> None:
+        """What the session could not use yet is offered again, before what comes next."""
+        left = used < size and not self._is_closed
+        self._tail = bytes(self._listener.view[used:size]) if left else b""
 
     def _receive_body(self, arrival: Arrival) -> int:
         """Receive the rest of a body frame where it belongs, and what follows it into the shared buffer."""
@@ -120,50 +131,40 @@ class Connection:
         self.session.seen_bytes = True
         arrival.filled(min(count, wanted))
         if count > wanted:
-            self._parse(self._listener, count - wanted)
+            size = count - wanted
+            self._keep(self.session.receive(self._listener.buffer, size), size)
         return count
-
-    def _parse(self, listener: Listener, size: int) -> None:
-        """Have the session handle the first ``size`` octets of the shared buffer; keep what it cannot use yet."""
-        used = self.session.receive(listener.buffer, size)
-        left = used < size and not self._is_closed
-        self._tail = bytes(listener.view[used:size]) if left else b""
 
     def flush(self) -> None:
         """Send what may be sent; what the socket does not take waits for its writability."""
         if self._is_closed or self._is_writing:
             return
         session = self.session
-        while session.sendable() > session.oo:
-            if not self._send_some(session):
+        while session.oo < session.sendable():
+            try:
+                if session.extents:
+                    wanted, count = self._send_pieces(session)
+                else:
+                    start, end = session.oo, session.sendable()
+                    wanted = end - start
+                    count = self._sock.send(memoryview(session.out)[start:end])
+            except (BlockingIOError, InterruptedError):
+                wanted, count = 1, 0
+            except OSError:
+                self.close()
+                return
+            session.sent(count)
+            if count < wanted:
+                self._is_writing = True
+                self._watch()
                 return
         if session.is_finished and session.on == session.oo:
             self.close()
 
-    def _send_some(self, session: Session) -> bool:
-        """One send; False when the socket took less than it was offered, or is gone."""
-        wanted = 0
-        try:
-            if session.extents:
-                pieces = session.views()
-                wanted = sum(map(len, pieces))
-                count = self._sock.sendmsg(pieces)
-                del pieces
-            else:
-                start, end = session.oo, session.sendable()
-                wanted = end - start
-                count = self._sock.send(memoryview(session.out)[start:end])
-        except (BlockingIOError, InterruptedError):
-            count = 0
-        except OSError:
-            self.close()
-            return False
-        session.sent(count)
-        if count < wanted:
-            self._is_writing = True
-            self._watch()
-            return False
-        return True
+    def _send_pieces(self, session: Session) -> tuple[int, int]:
+        """Send from the output and from the blocks that bodies lie in; returns the octets offered, and taken."""
+        pieces = session.views()
+        return sum(map(len, pieces)), self._sock.sendmsg(pieces)
 
     def on_writable(self) -> None:
         """The socket takes more."""

@@ -70,8 +70,6 @@ class State(enum.Enum):
 class Transport(Protocol):
     """What a session needs of its owner."""
 
-    def flush(self) -> None: ...
-
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -138,6 +136,7 @@ class Session(ConnectionCore):
         identity: the authenticated user, None before.
         vhost: the virtual host after ``connection.open``.
         client_properties, capabilities: what the client said of itself, shared with its likes: never to be changed.
+        flush: called at the end of a batch to send what may be sent; the owner's.
         is_finished: everything is said; the owner closes the socket once the output is empty.
     """
 
@@ -152,6 +151,7 @@ class Session(ConnectionCore):
         self.peer = peer
         self.local = local
         self.transport: Transport | None = None
+        self.flush: Callable[[], object] = _nothing
         self.state = State.HEADER
         self.identity: Identity | None = None
         self.vhost: VHost | None = None
@@ -216,18 +216,18 @@ class Session(ConnectionCore):
         """Write one method frame."""
         self.put(method_frame(channel, method.encode()))
 
-    def flush(self) -> None:
-        """Have the owner send what it may."""
-        if self.transport is not None:
-            self.transport.flush()
-
     # --- frames ---------------------------------------------------------------------------------
 
     def on_frame(self, kind: int, number: int, payload: bytes) -> None:
         """Every frame that the engine does not handle itself."""
         self._is_handling = True
         try:
-            self._dispatch(kind, number, payload)
+            if self.state is State.CLOSING:
+                self._while_closing(kind, number, payload)
+            elif number == 0 and kind == FRAME_METHOD:
+                self._on_connection_method(methods.decode_method(payload))
+            else:
+                self._dispatch(kind, number, payload)
         except AmqpError as error:
             self._fail(number, error)
         except PosthouseError as error:
@@ -257,9 +257,6 @@ class Session(ConnectionCore):
             self.put(data)
 
     def _dispatch(self, kind: int, number: int, payload: bytes) -> None:
-        if self.state is State.CLOSING:
-            self._while_closing(kind, number, payload)
-            return
         if kind == FRAME_HEARTBEAT and not payload:
             if number:
                 raise AmqpError(505, octets_of_frame(kind, payload))
@@ -267,10 +264,7 @@ class Session(ConnectionCore):
         if kind not in (FRAME_METHOD, FRAME_HEADER, FRAME_BODY):
             raise UnknownFrame(kind, payload)
         if number == 0:
-            if kind != FRAME_METHOD:
-                raise AmqpError(505, octets_of_frame(kind, payload))
-            self._on_connection_method(methods.decode_method(payload))
-            return
+            raise AmqpError(505, octets_of_frame(kind, payload))
         if self.state is not State.RUNNING:
             # RabbitMQ: no dialogue with somebody who is not logged in.
             raise AmqpError(504, f"unexpected frame on channel {number} while {self.state.value}")
@@ -521,6 +515,7 @@ class Session(ConnectionCore):
         self.drop_arrival()
         self.discard_output()
         self.transport = None
+        self.flush = _nothing
 
     # --- back-pressure --------------------------------------------------------------------------
 
@@ -628,6 +623,10 @@ CONNECTION_METHODS: dict[type[methods.Method], tuple[State | None, Handler]] = {
     methods.ConnectionUpdateSecret: (State.RUNNING, Session._on_update_secret),
 }
 NOT_FOR_SERVERS: tuple[None, Handler] = (None, lambda _session, _method: None)
+
+
+def _nothing() -> None:
+    """Nobody sends what this session writes (any more)."""
 
 
 def _check_tuned(name: str, value: int, server: int, minimum: int) -> None:
