@@ -138,10 +138,10 @@ class Dialogue:
     def __init__(self, target: Target) -> None:
         self._answers = Answers()
         self.socket = socket.socket(target.family, socket.SOCK_STREAM)
-        # instead of settimeout, with which Python makes a second system call for each recv and send
+        # instead of settimeout, with which Python makes a second system call for each recv and send; TCP_NODELAY is not
+        # needed where every send waits for its answer
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, PATIENCE)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket.connect(target.address)
         except OSError:

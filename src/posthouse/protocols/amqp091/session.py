@@ -207,6 +207,8 @@ class Session(ConnectionCore):
         self.put(self.services.start_frame)
         self.state = State.START_OK
         rest = size - 8
+        if not rest:
+            return 8
         data[:rest] = data[8:size]
         used = self.parse(data, rest)
         data[8 + used : size] = bytes(data[used:rest])
