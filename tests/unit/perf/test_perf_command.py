@@ -85,7 +85,7 @@ def test_latency_mode_keeps_its_rate(capsys: pytest.CaptureFixture[str], url: st
 @pytest.mark.slow
 def test_a_timed_run_measures_a_window(capsys: pytest.CaptureFixture[str], url: str) -> None:
     # Not as fast as it can: interpreted kernels would still be parsing when the window is over.
-    options = "--warmup 0.1 --seconds 0.3 --rate 1000"
+    options = "--warmup 0.2 --seconds 1 --rate 200"
     code, figures = perf(capsys, url, *options.split())
     assert code == 0
     assert figures["publish_rate"] > 0
