@@ -23,6 +23,8 @@ cdef class Dispatcher:
     cdef public bint must_commit
     cdef public bint alarm
     cdef public Py_ssize_t arrivals
+    cdef readonly uint64_t damaged_records
+    cdef public object on_damaged
     cdef readonly list dirty
     cdef readonly list acked
     cdef public list touched
@@ -66,6 +68,7 @@ cdef class QueueCore:
     cpdef drained(self)
     @cython.locals(block=Block, lsn=uint64_t)
     cpdef void settle(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t flags)
+    cpdef lose(self, uint64_t sequence, uint32_t block_id, uint32_t offset)
     cpdef void requeue(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
     @cython.locals(at=Py_ssize_t, p="unsigned char *")
     cdef void close_range(self)

@@ -9,6 +9,7 @@ Kernel: compiled with ``dispatch.pxd``; the cold half of a queue is `posthouse.b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from posthouse.broker.index import QueueIndex
@@ -17,6 +18,10 @@ from posthouse.journal.block import BlockTable, LogBuffer
 
 RUN_MAX = 4096
 ACK_RANGES_MAX = 512
+
+
+def _ignore(_queue: object, _position: int) -> None:
+    """The default callback: nobody listens yet."""
 
 
 class Consumer:
@@ -54,6 +59,8 @@ class Dispatcher:
         waiters: connections that wait for a commit (confirms, held replies).
         alarm: publishers are blocked (memory or disk alarm).
         arrivals: large messages that are being received.
+        damaged_records: messages that could not be read back.
+        on_damaged: called with the queue and the log position of each.
     """
 
     def __init__(self, blocks: BlockTable, transient: LogBuffer, durable: LogBuffer | None) -> None:
@@ -64,6 +71,10 @@ class Dispatcher:
         self.must_commit = False
         self.alarm = False
         self.arrivals = 0
+        self.damaged_records = 0
+        self.on_damaged: Callable[[Any, int], object] = (
+            _ignore  # Any: the queue, with its cold half
+        )
         self.dirty: list[QueueCore] = []
         self.acked: list[QueueCore] = []
         self.touched: list[Any] = []  # Any: sessions, which are above this layer
@@ -114,7 +125,7 @@ class QueueCore:
         self.dispatcher = dispatcher
         self.blocks = dispatcher.blocks
         self.number = number
-        self.index = QueueIndex()
+        self.index = QueueIndex(dispatcher.blocks.pager)
         self.consumers: list[Consumer] = []
         self.turn = 0
         self.dirty = False
@@ -203,6 +214,13 @@ class QueueCore:
         block.refs -= 1
         if block.refs == 0:
             self.blocks.drop(block)
+
+    def lose(self, sequence: int, block_id: int, offset: int) -> None:
+        """The record cannot be read: pass the message over, and leave what there is of it on disk (P11)."""
+        dispatcher = self.dispatcher
+        dispatcher.damaged_records += 1
+        dispatcher.on_damaged(self, self.blocks.blocks[block_id].base + offset)
+        self.settle(sequence, block_id, offset, 0)
 
     def requeue(self, sequence: int, block_id: int, offset: int, size: int, flags: int) -> None:
         """An unacked message comes back to its place, marked as redelivered."""

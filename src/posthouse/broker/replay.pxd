@@ -13,6 +13,7 @@ cdef class Replayer:
     cdef dict queues
     cdef readonly uint64_t messages
     cdef readonly uint64_t acks
+    cdef Py_ssize_t dead
 
     @cython.locals(p="unsigned char *", at=Py_ssize_t, size=Py_ssize_t, kind=int)
     cpdef replay(self, Block block, Py_ssize_t start, Py_ssize_t end)
@@ -24,5 +25,7 @@ cdef class Replayer:
     cdef uint64_t position(self, QueueIndex index, uint64_t sequence)
     @cython.locals(low=uint64_t, high=uint64_t, middle=uint64_t, i=uint64_t, block=Block)
     cdef forget(self, QueueIndex index, uint64_t first, uint64_t last)
-    @cython.locals(total=Py_ssize_t, queue=QueueCore, index=QueueIndex, low=uint64_t, kept=uint64_t, i=uint64_t, j=uint64_t, block=Block)
+    @cython.locals(total=Py_ssize_t, queue=QueueCore)
     cpdef Py_ssize_t finish(self)
+    @cython.locals(index=QueueIndex, fresh=QueueIndex, block=Block)
+    cdef compact(self, QueueCore queue)

@@ -20,6 +20,7 @@ class Replayer:
     Attributes:
         queues: durable queues by their number in the log.
         messages, acks: how many frames of each kind were met.
+        dead: acknowledged entries that still stand in an index.
     """
 
     def __init__(self, blocks: BlockTable, queues: dict[int, QueueCore]) -> None:
@@ -27,6 +28,7 @@ class Replayer:
         self.queues = queues
         self.messages = 0
         self.acks = 0
+        self.dead = 0
 
     def replay(self, block: Block, start: int, end: int) -> None:
         """One good entry of ``block``.
@@ -75,10 +77,10 @@ class Replayer:
 
     def position(self, index: QueueIndex, sequence: int) -> int:
         """The log position of a queue's entry."""
-        i = (sequence & index.mask) * 4
-        x = self.blocks.blocks[index.w[i]]
+        i = index.seek(sequence)
+        x = self.blocks.blocks[index.cw[i]]
         block = x
-        return block.base + index.w[i + 1]
+        return block.base + index.cw[i + 1]
 
     def forget(self, index: QueueIndex, first: int, last: int) -> None:
         """Drop the entries whose positions are in ``first`` to ``last``; the ring is in order of position."""
@@ -93,16 +95,16 @@ class Replayer:
             else:
                 high = middle
         while low < index.tail and self.position(index, low) <= last:
-            i = (low & index.mask) * 4
-            if not index.w[i + 3] & layout.DEAD:
-                index.w[i + 3] |= layout.DEAD
-                index.bytes_ready -= index.w[i + 2]
+            i = index.seek(low)
+            if not index.cw[i + 3] & layout.DEAD:
+                index.cw[i + 3] |= layout.DEAD
+                self.dead += 1
             low += 1
-        while index.head < index.tail and index.w[(index.head & index.mask) * 4 + 3] & layout.DEAD:
-            i = (index.head & index.mask) * 4
-            x = self.blocks.blocks[index.w[i]]
+        while index.head < index.tail and index.cw[index.seek(index.head) + 3] & layout.DEAD:
+            index.pop()
+            self.dead -= 1
+            x = self.blocks.blocks[index.block]
             block = x
-            index.head += 1
             self.blocks.release(block)
 
     def finish(self) -> int:
@@ -110,23 +112,20 @@ class Replayer:
         total = 0
         for x in self.queues.values():
             queue = x
-            index = queue.index
-            low = index.head
-            kept = low
-            while low < index.tail:
-                i = (low & index.mask) * 4
-                if index.w[i + 3] & layout.DEAD:
-                    y = self.blocks.blocks[index.w[i]]
-                    block = y
-                    self.blocks.release(block)
-                else:
-                    j = (kept & index.mask) * 4
-                    index.w[j] = index.w[i]
-                    index.w[j + 1] = index.w[i + 1]
-                    index.w[j + 2] = index.w[i + 2]
-                    index.w[j + 3] = index.w[i + 3]
-                    kept += 1
-                low += 1
-            index.tail = kept
-            total += index.ready()
+            if self.dead:
+                self.compact(queue)
+            total += queue.index.ready()
         return total
+
+    def compact(self, queue: QueueCore) -> None:
+        """Give the queue an index without the dead entries."""
+        index = queue.index
+        fresh = QueueIndex(index.pages)
+        while index.pop():
+            if index.flags & layout.DEAD:
+                x = self.blocks.blocks[index.block]
+                block = x
+                self.blocks.release(block)
+            else:
+                fresh.push(index.block, index.offset, index.size, index.flags)
+        queue.index = fresh

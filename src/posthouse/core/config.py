@@ -220,6 +220,11 @@ class LimitsConfig(Section):
         1 << 20, "Unsent output of one connection above which nothing more is delivered to it.",
         minimum=65536,
     )  # fmt: skip
+    message_memory_bytes: int = _setting(
+        256 << 20,
+        "Memory for messages; the bodies of a deeper backlog lie on disk only. 0: no bound but the memory watermark.",
+        minimum=0,
+    )
     queue_high_water_bytes: int = _setting(
         32 << 20,
         "Undelivered bytes of a queue whose consumers' connections cannot take more, above which its "

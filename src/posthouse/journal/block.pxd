@@ -4,7 +4,7 @@ from posthouse.core cimport layout, mem
 
 import cython
 
-cdef Py_ssize_t BLOCK_SIZE, POOL_MAX
+cdef Py_ssize_t BLOCK_SIZE, POOL_MAX, KEPT_MAX
 cdef uint32_t ENTRY_MAGIC
 
 @cython.final
@@ -16,6 +16,12 @@ cdef class Block:
     cdef public Py_ssize_t used
     cdef readonly Py_ssize_t capacity
     cdef public Py_ssize_t refs
+    cdef public Py_ssize_t pins
+    cdef public bint is_durable
+    cdef readonly Py_ssize_t page
+    cdef readonly bint is_whole
+    cdef readonly bint is_out
+    cdef bint is_listed
 
 @cython.final
 cdef class BlockTable:
@@ -24,13 +30,27 @@ cdef class BlockTable:
     cdef readonly list pool
     cdef readonly Py_ssize_t bytes_live
     cdef readonly Py_ssize_t pool_low
+    cdef public Py_ssize_t memory_max
+    cdef public object pager
+    cdef list cold
 
     cpdef Block new(self, uint64_t base, Py_ssize_t size)
     @cython.locals(block=Block)
     cpdef Block adopt(self, uint64_t base, bytearray data)
+    @cython.locals(block=Block)
+    cpdef Block adopt_absent(self, uint64_t base, Py_ssize_t used)
     cpdef shrink(self)
     cpdef void release(self, Block block) noexcept
+    cpdef void pin(self, Block block) noexcept
+    cpdef unpin(self, Block block)
     cpdef void drop(self, Block block) noexcept
+    cdef void reuse(self, Block block) noexcept
+    @cython.locals(cold=list, block=Block)
+    cdef balance(self)
+    cdef bint move_out(self, Block block) except -1
+    cpdef bint bring(self, Block block, Py_ssize_t offset) except -1
+    @cython.locals(outcome=int, data=bytearray)
+    cdef bint move_in(self, Block block) except -1
 
 @cython.final
 cdef class LogBuffer:

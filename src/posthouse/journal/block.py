@@ -1,8 +1,9 @@
 """Blocks: the one place in memory where a message lives, and the append side of a log.
 
 A `LogBuffer` lays frames (`docs/format/journal.md`) into `Block`s; queues keep 16-byte entries that
-point into them, and the committer writes the same memory to disk. Nothing here does I/O. Everything but
-the sealed ranges, which are immutable and may be read by the committer's thread, belongs to the loop thread.
+point into them, and the committer writes the same memory to disk. Everything but the sealed ranges, which are immutable
+and may be read by the committer's thread, belongs to the loop thread. Nothing here does I/O: a `Pager` moves the bytes of
+blocks out of memory and back where the table has a bound.
 
 Kernel: compiled with ``block.pxd``. A message's record (frame kind ENQ), little-endian, 8-aligned::
 
@@ -13,11 +14,14 @@ Kernel: compiled with ``block.pxd``. A message's record (frame kind ENQ), little
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from posthouse.core import layout, mem
 
 BLOCK_SIZE = 1 << 20
 POOL_MAX = 256
+# The newest blocks that could leave memory stay: what was just published is often delivered at once.
+KEPT_MAX = 8
 ENTRY_MAGIC = 0x31454850  # "PHE1"
 # What a dropped block holds, so that whoever still names it does not keep its memory.
 NOTHING = bytearray(0)
@@ -32,6 +36,11 @@ class Block:
         data: the bytes; only ``data[:used]`` is meaningful.
         refs: how many hold the block: its log while it is appended to, each queue entry, each unacked
             delivery, each sealed range on its way to disk. At 0 the table drops it.
+        pins: how many of these need the bytes in memory, whatever the bound: its log, sealed ranges, unsent output.
+        is_durable: the bytes are, or will be before the last pin goes, in the log on disk.
+        page: where the pager keeps the bytes of a block that is not durable; -1 if it does not.
+        is_whole: the bytes are in memory and undamaged; otherwise ask `BlockTable.bring` before reading a record.
+        is_out: the bytes are not in memory.
     """
 
     def __init__(self, block_id: int, base: int, data: bytearray) -> None:
@@ -42,23 +51,55 @@ class Block:
         self.used = 0
         self.capacity = len(data)
         self.refs = 1
+        self.pins = 1
+        self.is_durable = False
+        self.page = -1
+        self.is_whole = True
+        self.is_out = False
+        self.is_listed = False
+
+
+class Pager(Protocol):
+    """Keeps bytes outside of memory (`posthouse.journal.local.pager`)."""
+
+    def keep(self, data: memoryview) -> int:
+        """Keep ``data``; returns the page's number, -1 if it cannot be done now."""
+
+    def load(self, page: int, data: bytearray, size: int) -> bool:
+        """Fill ``data[:size]`` from a page; False if it cannot be read."""
+
+    def write(self, block: Block) -> int:
+        """Keep the bytes of a block that is not durable; returns the page's number, -1 if it cannot be done now."""
+
+    def read(self, block: Block, data: bytearray) -> int:
+        """Fill ``data[:block.used]``. Returns 1; 0 if some entries are damaged and zeroed; -1 if nothing could be read."""
+
+    def forget(self, page: int) -> None:
+        """Nobody needs the page any more."""
 
 
 class BlockTable:
     """All blocks of a node by id, with a small pool of free memory.
 
-    Invariants: ``blocks[b.id] is b`` for every live block; ``bytes_live`` is the sum of their capacities.
+    Invariants: ``blocks[b.id] is b`` for every live block; ``bytes_live`` is the sum of the capacities of those in memory.
+
+    Attributes:
+        memory_max: the bound on ``bytes_live``, kept as far as blocks without pins go; 0 for none.
+        cold: blocks without pins, the ones to leave memory first at the end: those of the deepest backlog are needed last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory_max: int = 0, pager: Pager | None = None) -> None:
         self.blocks: list[Block] = []
         self.free_ids: list[int] = []
         self.pool: list[bytearray] = []
         self.pool_low = 0
         self.bytes_live = 0
+        self.memory_max = memory_max
+        self.pager = pager
+        self.cold: list[Block] = []
 
     def new(self, base: int, size: int) -> Block:
-        """A block of at least ``size`` bytes at log position ``base``, with one reference for the caller."""
+        """A block of at least ``size`` bytes at log position ``base``, pinned for the caller."""
         if size <= BLOCK_SIZE:
             if self.pool:
                 data = self.pool.pop()
@@ -89,20 +130,108 @@ class BlockTable:
         self.bytes_live += block.capacity
         return block
 
+    def adopt_absent(self, base: int, used: int) -> Block:
+        """A durable block whose ``used`` bytes are on disk only, with one reference and no pin."""
+        block = self.adopt(base, NOTHING)
+        block.used = used
+        block.capacity = used
+        block.pins = 0
+        block.is_durable = True
+        block.is_out = True
+        block.is_whole = False
+        return block
+
     def release(self, block: Block) -> None:
         """Give back one reference; the last one frees the memory."""
         block.refs -= 1
         if block.refs == 0:
             self.drop(block)
 
+    def pin(self, block: Block) -> None:
+        """Take a reference that needs the bytes in memory, which they are."""
+        block.refs += 1
+        block.pins += 1
+
+    def unpin(self, block: Block) -> None:
+        """Give back a reference with its pin."""
+        block.pins -= 1
+        block.refs -= 1
+        if block.refs == 0:
+            self.drop(block)
+        elif block.pins == 0 and self.memory_max and not block.is_listed:
+            block.is_listed = True
+            self.cold.append(block)
+            self.balance()
+
     def drop(self, block: Block) -> None:
         """Forget a block without references."""
         self.blocks[block.id] = None  # type: ignore[call-overload]  # nobody names it any more
         self.free_ids.append(block.id)
+        if block.page >= 0:
+            self.pager.forget(block.page)  # type: ignore[union-attr]  # it gave the page
+        if not block.is_out:
+            self.reuse(block)
+
+    def reuse(self, block: Block) -> None:
+        """Take the memory of a block whose bytes nobody needs here."""
         self.bytes_live -= block.capacity
         if block.capacity == BLOCK_SIZE and len(self.pool) < POOL_MAX:
             self.pool.append(block.data)
         block.data = NOTHING
+
+    # --- the bound on memory --------------------------------------------------------------------
+
+    def balance(self) -> None:
+        """Move bytes out of memory until the bound is kept, or nothing is left that may go."""
+        cold = self.cold
+        while self.bytes_live > self.memory_max and len(cold) > KEPT_MAX:
+            block = cold.pop(len(cold) - 1 - KEPT_MAX)
+            block.is_listed = False
+            if block.refs > 0 and block.pins == 0 and not block.is_out and not self.move_out(block):
+                # Its bytes have no other place now, a full disk for one: the memory alarm is the next bound.
+                block.is_listed = True
+                cold.append(block)
+                break
+        if len(cold) > 64 + 2 * (len(self.blocks) - len(self.free_ids)):
+            self.cold = [block for block in cold if block.refs > 0]
+
+    def move_out(self, block: Block) -> bool:
+        """Free the memory of a block that can be read back."""
+        if not block.is_durable and block.page < 0:
+            block.page = self.pager.write(block)  # type: ignore[union-attr]  # there is one where there is a bound
+            if block.page < 0:
+                return False
+        self.reuse(block)
+        block.is_out = True
+        block.is_whole = False
+        return True
+
+    def bring(self, block: Block, offset: int) -> bool:
+        """Have the record at ``offset`` in memory; False if it is lost to damage."""
+        if block.is_out and not self.move_in(block):
+            return False
+        return block.p[offset + 4] == layout.KIND_ENQ
+
+    def move_in(self, block: Block) -> bool:
+        """Read a block back; False if that is not possible."""
+        self.balance()
+        data = (
+            self.pool.pop()
+            if self.pool and block.capacity == BLOCK_SIZE
+            else bytearray(block.capacity)
+        )
+        outcome = self.pager.read(block, data)  # type: ignore[union-attr]  # as above
+        if outcome < 0:
+            return False
+        block.data = data
+        block.p = mem.address(data)
+        block.is_out = False
+        block.is_whole = outcome > 0
+        self.bytes_live += block.capacity
+        if not block.is_listed:
+            block.is_listed = True
+            self.cold.insert(0, block)
+        return True
 
 
 class LogBuffer:
@@ -176,9 +305,10 @@ class LogBuffer:
         """Close the open entry and go on in a fresh block with room for ``size`` bytes."""
         self.close_entry()
         if self.current is not None:
-            self.table.release(self.current)
+            self.table.unpin(self.current)
         self.current = self.table.new(self.position, size)
         if self.durable:
+            self.current.is_durable = True
             self.history.append(self.current)
 
     def advance(self, size: int) -> None:
@@ -204,7 +334,7 @@ class LogBuffer:
         mem.put_le32(p, start + 24, block.used - start - layout.ENTRY_HEADER_SIZE)
         mem.put_le32(p, start + 28, self.entry_frames)
         mem.put_le64(p, start + 32, 0)
-        block.refs += 1
+        self.table.pin(block)
         self.sealed.append((block, start, block.used))
         self.entry_start = -1
         self.entry_frames = 0
@@ -213,7 +343,7 @@ class LogBuffer:
         """Close the open entry and return all ranges sealed since the last call.
 
         Each range ``(block, start, end)`` is one entry and carries a reference to its block: the receiver gives
-        it back with `BlockTable.release` on the loop thread, once the range is durable or given up.
+        it back with `BlockTable.unpin` on the loop thread, once the range is durable or given up.
         """
         self.close_entry()
         ranges = self.sealed

@@ -27,6 +27,7 @@ from posthouse.auth.internal import InternalBackend
 from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Dispatcher
+from posthouse.broker.queues.queue import Queue
 from posthouse.broker.replay import Replayer
 from posthouse.core.config import Config
 from posthouse.core.errors import StorageError
@@ -80,6 +81,7 @@ class Node:
         self.users = InternalBackend(
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
         )
+        self.dispatcher.on_damaged = self._on_damaged
         self.broker = Broker(self.dispatcher, self.journal.table, typed_value)
         self.journal.table.on_change = self._on_definitions_changed
         self.journal.on_committed = self.tick.on_committed
@@ -94,6 +96,7 @@ class Node:
         post: Callable[[Callable[[], object]], object] = self._loop.call_soon_threadsafe
         if node.memory:
             return MemoryJournal(self.blocks, post)
+        self.blocks.memory_max = self._config.limits.message_memory_bytes
         journal = LocalJournal(
             DiskFiles(),
             os.path.abspath(node.data_dir),
@@ -128,7 +131,7 @@ class Node:
                 replayer.replay(piece.block, start, end)
         total = replayer.finish()
         for piece in self.journal.recovered:
-            self.blocks.release(piece.block)
+            self.blocks.unpin(piece.block)
         self.journal.recovered.clear()
         return total
 
@@ -186,6 +189,16 @@ class Node:
             for connection in list(self.listener.connections):
                 connection.session.on_alarm_cleared()
             self.tick.settle()
+
+    def _on_damaged(self, queue: Queue, position: int) -> None:
+        """A message could not be read back; it is passed over (P11)."""
+        log.error(
+            "queue '%s' in vhost '%s': the message at log position %d is damaged and passed over; "
+            "what is left of it stays on disk for 'posthouse check'",
+            queue.name,
+            queue.vhost.name,
+            position,
+        )
 
     def _on_journal_failed(self, error: OSError) -> None:
         """A failed write or sync is final (P12): nothing more is confirmed, and the process ends."""

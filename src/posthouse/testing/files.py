@@ -161,6 +161,13 @@ class MemoryFiles:
         self.called("read")
         return bytearray(self._find(path).data)
 
+    def read_at(self, path: str, offset: int, into: memoryview) -> int:
+        """See `posthouse.journal.files.Files`."""
+        self.called("read_at")
+        found = self._find(path).data[offset : offset + len(into)]
+        into[: len(found)] = found
+        return len(found)
+
     def exists(self, path: str) -> bool:
         """See `posthouse.journal.files.Files`."""
         return path in self.names or path in self.directories

@@ -6,6 +6,7 @@
     DATA_DIR/format         "posthouse 1\\n"
     DATA_DIR/definitions/   segments of the definitions log
     DATA_DIR/shard/         segments of the message log
+    DATA_DIR/pages/         bytes that left memory; means nothing to the next start
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from posthouse.journal.constants import ENTRY_HEADER_SIZE
 from posthouse.journal.files import Files, Lock
 from posthouse.journal.local.committer import Commit
 from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog, Recovered, RecoveryReport
+from posthouse.journal.local.pager import LocalPager
 from posthouse.journal.table import Table
 
 FORMAT = b"posthouse 1\n"
@@ -80,6 +82,7 @@ class LocalJournal:
             sync=sync,
         )
         self._shard.order = 1
+        self.pager = LocalPager(files, f"{directory}/pages", self._shard)
         self._lock: Lock | None = None
         self._committer: Committer | None = None
         self._in_flight: deque[tuple[int, list[tuple[Block, int, int]]]] = deque()
@@ -118,7 +121,9 @@ class LocalJournal:
         for piece in self._definitions.open(claimant):
             for start, end in piece.entries:
                 self.table.replay(piece.block.data, start + ENTRY_HEADER_SIZE, end)
-            self._blocks.release(piece.block)
+            self._blocks.unpin(piece.block)
+        self.pager.open()
+        self._blocks.pager = self.pager
         self.recovered = self._shard.open(claimant)
         if self.table.is_mostly_dead():
             self._rewrite_definitions()
@@ -156,7 +161,7 @@ class LocalJournal:
         log.write(ranges)
         log.sync()
         for block, _, _ in ranges:
-            self._blocks.release(block)
+            self._blocks.unpin(block)
         log.trim(start)
         self.table.changes = self.table.live()
 
@@ -192,7 +197,7 @@ class LocalJournal:
     def _give_back(self, ranges: list[tuple[Block, int, int]]) -> None:
         for block, start, end in ranges:
             self.bytes_in_flight -= end - start
-            self._blocks.release(block)
+            self._blocks.unpin(block)
 
     def _on_failure(self, error: OSError) -> None:
         self.has_failed = True

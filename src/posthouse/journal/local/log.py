@@ -9,6 +9,7 @@ tail, reports damage, and claims the log with the next epoch before anything els
 
 from __future__ import annotations
 
+import bisect
 import json
 import logging
 from collections.abc import Sequence
@@ -176,13 +177,14 @@ class LocalLog:
             found = data.find(ENTRY_MAGIC_BYTES, found + 1)
         return -1
 
-    def _set_aside(self, path: str, data: bytearray) -> None:
-        """Keep a copy of a damaged file before anything changes it."""
+    def _set_aside(self, path: str, data: bytearray | None) -> None:
+        """Keep a copy of a damaged file, whose content is ``data`` if that is known, before anything changes it."""
         aside = path + ".damaged"
         if self._files.exists(aside):
             return
+        content = self._files.read(path) if data is None else data
         file = self._files.create(aside)
-        file.append([data])
+        file.append([content])
         file.datasync()
         file.close()
         self._files.sync_directory(self._directory)
@@ -205,10 +207,55 @@ class LocalLog:
             end = entries[last][1]
             block = table.adopt(base + start, data[start:end])
             block.used = end - start
+            block.is_durable = True
             piece = [(a - start, b - start) for a, b in entries[n : last + 1]]
             recovered.append(Recovered(block, piece))
             self.buffer.history.append(block)
             n = last + 1
+
+    def read_back(self, base: int, data: bytearray, size: int) -> int:
+        """Read the ``size`` octets at position ``base``, whole entries, into ``data``, and check them.
+
+        Loop thread; the octets were written and are not trimmed. Returns as `posthouse.journal.block.Pager.read`: what is
+        damaged is zeroed, reported, and its file set aside.
+        """
+        bases = self._bases
+        position, end = base, base + size
+        view = memoryview(data)
+        n = bisect.bisect_right(bases, base) - 1
+        try:
+            while position < end:
+                limit = min(end, bases[n + 1]) if n + 1 < len(bases) else end
+                part = view[position - base : limit - base]
+                count = self._files.read_at(self._path(bases[n]), position - bases[n], part)
+                part[count:] = bytes(len(part) - count)
+                position = limit
+                n += 1
+        except OSError as error:
+            log.error("%s: cannot read position %d: %s", self._directory, position, error)
+            return -1
+        finally:
+            view.release()
+        return 0 if self._blank_damage(base, data, size) else 1
+
+    def _blank_damage(self, base: int, data: bytearray, size: int) -> bool:
+        """Zero what is not a good entry; whether there was any."""
+        at, is_damaged = 0, False
+        while True:
+            _, at, _ = entry.scan(data, at, size, base, -1)
+            if at >= size:
+                return is_damaged
+            resume = self._find_good(data, at, size, base, 0)
+            resume = size if resume < 0 else resume
+            log.error(
+                "%s: damage at position %d, %d octets", self._directory, base + at, resume - at
+            )
+            self.report.damaged.append((self._directory, base + at, resume - at))
+            self._set_aside(
+                self._path(self._bases[bisect.bisect_right(self._bases, base + at) - 1]), None
+            )
+            data[at:resume] = bytes(resume - at)
+            at, is_damaged = resume, True
 
     def _claim(self, claimant: str) -> None:
         """Write and sync the claim of this opening's epoch."""
@@ -222,7 +269,7 @@ class LocalLog:
         self.write(ranges)
         self.sync()
         for block, _, _ in ranges:
-            self.buffer.table.release(block)
+            self.buffer.table.unpin(block)
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Arrival:
         self.gap = 0
         self.in_frame = False
         block.refs += 1
+        block.pins += 1
 
     def begin_frame(self, size: int) -> None:
         """A body frame of ``size`` octets, at most `left`, comes next."""

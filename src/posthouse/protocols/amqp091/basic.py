@@ -200,13 +200,16 @@ def get(channel: Channel, method: methods.BasicGet) -> None:
     channel.permissions.check("read", "queue", name)
     queue = channel.vhost.queue(name, session)
     index = queue.index
-    if not index.pop():
+    blocks = session.dispatcher.blocks
+    while index.pop():
+        block, offset = blocks.blocks[index.block], index.offset
+        if block.is_whole or blocks.bring(block, offset):
+            break
+        queue.lose(index.sequence, index.block, offset)
+    else:
         channel.send(methods.BasicGetEmpty(reserved_1=""))
         return
     channel.delivery_tag += 1
-    block = session.dispatcher.blocks.blocks[index.block]
-    assert block is not None
-    offset = index.offset
     data = block.data
     route_len = mem.le16(data, offset + 6)
     payload = (

@@ -28,7 +28,7 @@ cdef class AmqpConsumer(Consumer):
     cdef public uint32_t number
     cdef public bint exclusive
 
-    @cython.locals(connection=ConnectionCore, channel=ChannelCore, index=QueueIndex, n=Py_ssize_t)
+    @cython.locals(connection=ConnectionCore, channel=ChannelCore, index=QueueIndex, n=Py_ssize_t, block=Block)
     cpdef Py_ssize_t take(self, Py_ssize_t limit) except -1
     cpdef cancelled(self)
 
@@ -91,8 +91,8 @@ cdef class ConnectionCore(Outlet):
     cpdef bint committed(self, uint64_t number) except -1
     @cython.locals(o="unsigned char *", at=Py_ssize_t)
     cpdef send_confirm(self, ChannelCore channel, uint64_t tag)
-    @cython.locals(channel=ChannelCore, block=Block, r="unsigned char *", route_len=Py_ssize_t, n=Py_ssize_t, props_len=Py_ssize_t, left=Py_ssize_t, o="unsigned char *", at=Py_ssize_t, b=bytes, p="const unsigned char *")
-    cdef deliver(self, AmqpConsumer consumer, uint32_t block_id, uint32_t offset, uint32_t flags)
+    @cython.locals(channel=ChannelCore, r="unsigned char *", route_len=Py_ssize_t, n=Py_ssize_t, props_len=Py_ssize_t, left=Py_ssize_t, o="unsigned char *", at=Py_ssize_t, b=bytes, p="const unsigned char *")
+    cdef deliver(self, AmqpConsumer consumer, Block block, uint32_t offset, uint32_t flags)
     cpdef on_frame(self, int kind, int number, bytes payload)
     cpdef on_bad_frame(self, int kind, Py_ssize_t size, bytes payload, int end)
     cpdef on_congested(self, QueueCore queue)

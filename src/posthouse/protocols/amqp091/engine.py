@@ -89,7 +89,12 @@ class AmqpConsumer(Consumer):
                     break
             if not index.pop():
                 break
-            connection.deliver(self, index.block, index.offset, index.flags)
+            x = connection.dispatcher.blocks.blocks[index.block]
+            block = x
+            if not block.is_whole and not connection.dispatcher.blocks.bring(block, index.offset):
+                self.queue.lose(index.sequence, index.block, index.offset)
+                continue
+            connection.deliver(self, block, index.offset, index.flags)
             if self.no_ack:
                 self.queue.settle(index.sequence, index.block, index.offset, index.flags)
             else:
@@ -329,12 +334,10 @@ class ConnectionCore(Outlet):
         channel.confirmed = tag
         self.touch()
 
-    def deliver(self, consumer: AmqpConsumer, block_id: int, offset: int, flags: int) -> None:
+    def deliver(self, consumer: AmqpConsumer, block: Block, offset: int, flags: int) -> None:
         """Write one delivery (method, header, body frames) and count the delivery tag."""
         channel = consumer.channel
         channel.delivery_tag += 1
-        x = self.dispatcher.blocks.blocks[block_id]
-        block = x
         r = block.p
         route_len = mem.le16(r, offset + 6)
         n = consumer.prefix_len
@@ -659,7 +662,7 @@ class ConnectionCore(Outlet):
         if arrival is not None:
             self.arrival = None
             self.dispatcher.arrivals -= 1
-            self.dispatcher.blocks.release(arrival.block)
+            self.dispatcher.blocks.unpin(arrival.block)
 
     def push(
         self, queues: list[QueueCore], count: int, block: Block, offset: int, flags: int

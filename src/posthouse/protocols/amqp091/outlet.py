@@ -128,7 +128,7 @@ class Outlet:
     def discard_output(self) -> None:
         """The connection is gone: give the blocks of unsent extents back."""
         while self.extents:
-            self.dispatcher.blocks.release(self.extents.popleft()[1])
+            self.dispatcher.blocks.unpin(self.extents.popleft()[1])
 
     def content_room(self, props_len: int, left: int) -> int:
         """Octets of the output buffer that a content of ``left`` octets takes, at most."""
@@ -192,6 +192,7 @@ class Outlet:
     def add_extent(self, at: int, block: Block, start: int, size: int) -> None:
         """Send ``size`` octets of ``block`` between ``out[:at]`` and ``out[at:]``, without copying them."""
         block.refs += 1
+        block.pins += 1
         self.extents.append([self.sent_total + at, block, start, start + size])
         self.transport_bytes += size
 
@@ -233,6 +234,6 @@ class Outlet:
                 self.transport_bytes -= taken
                 if extent[2] == extent[3]:
                     extents.popleft()
-                    self.dispatcher.blocks.release(extent[1])
+                    self.dispatcher.blocks.unpin(extent[1])
             size -= taken
         return size
