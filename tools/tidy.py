@@ -124,6 +124,14 @@ def check_links(path: pathlib.Path, text: str) -> Iterator[str]:
             yield f"{name_of(path)}: the link to {target} leads nowhere"
 
 
+def check_subscripts(kernel: str) -> Iterator[str]:
+    """No negative subscripts: kernels are compiled without wraparound, where they read what lies before a list."""
+    path = SRC.parent.joinpath(*kernel.split(".")).with_suffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.UnaryOp):
+            yield f"{name_of(path)}:{node.lineno}: a negative subscript in a kernel"
+
+
 def check_kernels() -> Iterator[str]:
     """Every kernel has a twin, and every ``.pxd`` belongs to a kernel, a package or the byte
     helpers."""
@@ -143,6 +151,8 @@ def check_kernels() -> Iterator[str]:
     for name in kernels:
         if not SRC.parent.joinpath(*name.split(".")).with_suffix(".py").exists():
             yield f"{name}: is in KERNELS but has no .py"
+        else:
+            yield from check_subscripts(name)
     if len(set(kernels)) != len(kernels):
         yield "KERNELS: a name stands twice"
 

@@ -23,6 +23,7 @@ KERNELS: tuple[str, ...] = (
     "posthouse.broker.dispatch",
     "posthouse.broker.routing",
     "posthouse.broker.replay",
+    "posthouse.broker.snapshot",
     "posthouse.broker.exchanges.trie",
     "posthouse.protocols.amqp091.unacked",
     "posthouse.protocols.amqp091.outlet",

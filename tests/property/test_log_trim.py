@@ -37,12 +37,12 @@ class TrimMachine(RuleBasedStateMachine):
         self.store = Store(self.files).open()
         # As the broker does at replay: one hold per message; the piece's own is given back.
         self.live: dict[bytes, Block] = {}
-        for piece in self.store.journal.recovered:
+        for piece in self.store.recovered:
             for body in bodies_of(piece):
                 if body[:16] in self.live:
                     self.settle(body[:16])  # the newer copy counts
                 self.hold(body[:16], piece.block)
-            self.store.blocks.release(piece.block)
+            self.store.blocks.unpin(piece.block)
         self.pending: list[tuple[int, list[bytes]]] = []
         self.fresh: list[bytes] = []
         self.kept = set(self.live)
@@ -114,7 +114,7 @@ class TrimMachine(RuleBasedStateMachine):
         while self.pending and self.pending[0][0] <= self.store.done:
             self.kept |= set(self.pending.pop(0)[1])
         after = Store(self.files.crash(random.Random(self.number))).open()
-        found = {body[:16] for piece in after.journal.recovered for body in bodies_of(piece)}
+        found = {body[:16] for piece in after.recovered for body in bodies_of(piece)}
         assert self.kept & set(self.live) <= found
 
     @rule()

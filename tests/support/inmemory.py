@@ -15,11 +15,15 @@ from posthouse.auth.internal import InternalBackend
 from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Dispatcher
-from posthouse.broker.replay import Replayer
+from posthouse.broker.index import RING_MAX
+from posthouse.broker.recovery import recover
+from posthouse.broker.snapshotter import SLICE, Snapshotter
 from posthouse.journal.block import BlockTable, LogBuffer
+from posthouse.journal.files import Files
 from posthouse.journal.local.committer import InlineCommitter
 from posthouse.journal.local.disk import DiskFiles
 from posthouse.journal.local.journal import LocalJournal
+from posthouse.journal.local.log import SEGMENT_SIZE
 from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
@@ -64,25 +68,41 @@ class Loop:
 
 
 class World:
-    """A node without I/O, or with a journal in ``directory``."""
+    """A node without I/O, or with a journal in ``directory`` of ``files``.
 
-    def __init__(self, directory: str | None = None) -> None:
+    ``ring_max`` bounds the rings of queues' indexes, ``slice_entries`` a snapshot's slices: small ones meet their edges.
+    """
+
+    def __init__(
+        self,
+        directory: str | None = None,
+        *,
+        files: Files | None = None,
+        durability: str = "os",
+        segment_size: int = SEGMENT_SIZE,
+        memory_max: int = 0,
+        ring_max: int = RING_MAX,
+        slice_entries: int = SLICE,
+    ) -> None:
         self.loop = Loop()
-        self.blocks = BlockTable()
+        self.blocks = BlockTable(memory_max)
         self.journal: Any
         if directory is None:
             self.journal = MemoryJournal(self.blocks, self.loop.call_soon)
         else:
             self.journal = LocalJournal(
-                DiskFiles(),
+                files or DiskFiles(),
                 directory,
                 self.blocks,
                 self.loop.call_soon,
                 InlineCommitter,
-                durability="os",
+                durability=durability,
+                segment_size=segment_size,
             )
             self.journal.open("test")
-        self.dispatcher = Dispatcher(self.blocks, LogBuffer(self.blocks, False), self.journal.shard)
+        self.dispatcher = Dispatcher(
+            self.blocks, LogBuffer(self.blocks, False), self.journal.shard, ring_max
+        )
         self.tick = Tick(self.dispatcher, self.journal, self.loop)
         names = random.Random(1)
         self.users = InternalBackend(self.journal.table, names.randbytes, frozenset(("guest",)))
@@ -93,14 +113,15 @@ class World:
         if not self.users.has_users():
             self.users.add_user("guest", "guest", ("administrator",))
             self.users.set_permissions("guest", "/", ".*", ".*", ".*")
-        replayer = Replayer(self.blocks, self.broker.durable_queues())
-        for piece in self.journal.recovered:
-            for start, end in piece.entries:
-                replayer.replay(piece.block, start, end)
-        self.recovered = replayer.finish()
-        for piece in self.journal.recovered:
-            self.blocks.release(piece.block)
-        self.journal.recovered.clear()
+        self.recovered = recover(self.broker, self.journal, self.blocks)
+        self.snapshotter = Snapshotter(
+            self.broker,
+            self.dispatcher,
+            self.journal,
+            growth_min=1 << 20,
+            commit=self.tick.commit,
+            slice_entries=slice_entries,
+        )
         self.services = SessionServices(
             broker=self.broker,
             dispatcher=self.dispatcher,
@@ -127,6 +148,7 @@ class World:
 
     def stop(self) -> None:
         self.tick.stop()
+        self.snapshotter.take_final()
         self.journal.stop()
 
 

@@ -11,7 +11,7 @@ from posthouse.journal.constants import ENTRY_HEADER_SIZE, KIND_ENQ
 from posthouse.journal.files import Files
 from posthouse.journal.local.committer import Commit, carry_out
 from posthouse.journal.local.journal import LocalJournal
-from posthouse.journal.local.log import Recovered
+from posthouse.journal.recovered import Recovered
 
 SEGMENT = 4096
 
@@ -57,7 +57,9 @@ class StepCommitter:
             for commit in done:
                 for log, _ in commit.parts:
                     log.sync()
-            carry_out([Commit(0, (), [t for c in done for t in c.trims])])
+            trims = [trim for commit in done for trim in commit.trims]
+            jobs = [job for commit in done for job in commit.jobs]
+            carry_out([Commit(0, (), trims, jobs)])
         except OSError as error:
             self._fail(error)
             return
@@ -81,6 +83,7 @@ class Store:
     files: Files
     failures: list[OSError] = field(default_factory=list)
     done: int = 0
+    recovered: list[Recovered] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.blocks = BlockTable()
@@ -100,6 +103,7 @@ class Store:
 
     def open(self) -> Store:
         self.journal.open("test")
+        self.recovered = list(self.journal.recover())
         return self
 
     def append(self, body: bytes) -> None:
@@ -114,7 +118,7 @@ class Store:
 
     def bodies(self) -> list[bytes]:
         """The messages that opening found, in the order of the log."""
-        return [body for piece in self.journal.recovered for body in bodies_of(piece)]
+        return [body for piece in self.recovered for body in bodies_of(piece)]
 
 
 def bodies_of(piece: Recovered) -> list[bytes]:

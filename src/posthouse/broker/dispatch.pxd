@@ -19,6 +19,7 @@ cdef class Dispatcher:
     cdef readonly BlockTable blocks
     cdef readonly LogBuffer transient
     cdef readonly LogBuffer durable
+    cdef readonly Py_ssize_t ring_max
     cdef public uint64_t next_commit
     cdef public bint must_commit
     cdef public bint alarm
@@ -29,6 +30,7 @@ cdef class Dispatcher:
     cdef readonly list acked
     cdef public list touched
     cdef readonly set waiters
+    cdef readonly set holders
 
     @cython.locals(queue=QueueCore)
     cpdef void mark(self, QueueCore queue)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from posthouse.broker.index import QueueIndex
+from posthouse.broker.index import RING_MAX, QueueIndex
 from posthouse.core import layout, mem
 from posthouse.journal.block import BlockTable, LogBuffer
 
@@ -52,21 +52,30 @@ class Dispatcher:
         blocks: all blocks of the node.
         transient: the log of messages that need not survive.
         durable: the shard log's buffer; None in a memory-only node.
+        ring_max: entries of an index that are in memory or not together.
         next_commit: number of the commit that what is appended now will belong to.
         must_commit: somebody waits for that commit.
         dirty: queues to pump.
         touched: connections with output to flush.
         waiters: connections that wait for a commit (confirms, held replies).
+        holders: channels, which may hold deliveries that are not settled.
         alarm: publishers are blocked (memory or disk alarm).
         arrivals: large messages that are being received.
         damaged_records: messages that could not be read back.
         on_damaged: called with the queue and the log position of each.
     """
 
-    def __init__(self, blocks: BlockTable, transient: LogBuffer, durable: LogBuffer | None) -> None:
+    def __init__(
+        self,
+        blocks: BlockTable,
+        transient: LogBuffer,
+        durable: LogBuffer | None,
+        ring_max: int = RING_MAX,
+    ) -> None:
         self.blocks = blocks
         self.transient = transient
         self.durable = durable
+        self.ring_max = ring_max
         self.next_commit = 1
         self.must_commit = False
         self.alarm = False
@@ -79,6 +88,7 @@ class Dispatcher:
         self.acked: list[QueueCore] = []
         self.touched: list[Any] = []  # Any: sessions, which are above this layer
         self.waiters: set[Any] = set()
+        self.holders: set[Any] = set()  # Any: channels, which are above this layer
 
     def mark(self, queue: QueueCore) -> None:
         """Have ``queue`` pumped at the end of the batch."""
@@ -125,7 +135,7 @@ class QueueCore:
         self.dispatcher = dispatcher
         self.blocks = dispatcher.blocks
         self.number = number
-        self.index = QueueIndex(dispatcher.blocks.pager)
+        self.index = QueueIndex(dispatcher.blocks.pager, dispatcher.ring_max)
         self.consumers: list[Consumer] = []
         self.turn = 0
         self.dirty = False

@@ -4,7 +4,7 @@ from posthouse.core cimport mem
 
 import cython
 
-cdef uint64_t RING_MIN, RING_MAX, LOW_WORD, NEVER
+cdef uint64_t RING_MIN, LOW_WORD, NEVER
 cdef Py_ssize_t RINGS_KEPT
 
 cdef uint64_t _wide(uint64_t word) noexcept
@@ -25,6 +25,8 @@ cdef class QueueIndex:
     cdef readonly uint64_t tail
     cdef uint64_t limit
     cdef unsigned int *cw
+    cdef bytearray copy
+    cdef Py_ssize_t copy_of
     cdef readonly uint64_t entries_lost
     cdef bytearray returned
     cdef unsigned int *r
@@ -49,7 +51,7 @@ cdef class QueueIndex:
     @cython.locals(data=bytearray)
     cdef bytearray fetched(self, object ring)
     @cython.locals(n=uint64_t, ring=bytearray)
-    cdef uint64_t seek(self, uint64_t sequence) except? 18446744073709551615
+    cdef uint64_t seek(self, uint64_t sequence, bint is_peek) except? 18446744073709551615
     @cython.locals(old="unsigned int *", old_mask=uint64_t, ring=bytearray, w="unsigned int *", mask=uint64_t, s=uint64_t, i=uint64_t, j=uint64_t)
     cdef void resize(self, uint64_t slots)
     @cython.locals(r="unsigned int *", w="unsigned int *", i=uint64_t)

@@ -58,6 +58,8 @@ class QueueIndex:
         self.tail = 0
         self.limit = RING_MIN
         self.cw = self.w
+        self.copy = self.ring
+        self.copy_of = -1
         self.returned = bytearray(0)
         self.r = mem.words(self.returned)
         self.rb = mem.address(self.returned)
@@ -143,11 +145,17 @@ class QueueIndex:
         assert self.pages is not None
         data = bytearray(self.ring_max * 16)
         is_good = self.pages.load(ring, data, self.ring_max * 16)
+        if ring == self.copy_of:
+            self.copy = self.ring
+            self.copy_of = -1
         self.pages.forget(ring)
         return data if is_good else None
 
-    def seek(self, sequence: int) -> int:
-        """Point ``cw`` at the ring that holds ``sequence``; returns the entry's first word there. For recovery."""
+    def seek(self, sequence: int, is_peek: bool) -> int:
+        """Point ``cw`` at the ring that holds ``sequence``; returns the entry's first word there.
+
+        With ``is_peek`` a ring that is out of memory stays out: what ``cw`` points at is a copy, for reading.
+        """
         if sequence < self.top:
             self.cw = self.w
             return (sequence & self.mask) * 4
@@ -155,11 +163,22 @@ class QueueIndex:
         if n >= len(self.between):
             self.cw = self.lw
         else:
-            ring = self.fetched(self.between[n])
-            if ring is None:
-                raise AssertionError("a page written in this recovery cannot be read")
-            self.between[n] = ring
-            self.cw = mem.words(ring)
+            found = self.between[n]
+            if is_peek and not isinstance(found, bytearray):
+                if found != self.copy_of:
+                    self.copy = bytearray(self.ring_max * 16)
+                    self.copy_of = found
+                    if self.pages is None or not self.pages.load(
+                        found, self.copy, self.ring_max * 16
+                    ):
+                        raise OSError(f"page {found} of a queue's index cannot be read")
+                self.cw = mem.words(self.copy)
+            else:
+                ring = self.fetched(found)
+                if ring is None:
+                    raise OSError("a page of a queue's index cannot be read")
+                self.between[n] = ring
+                self.cw = mem.words(ring)
         return (sequence & (self.ring_max - 1)) * 4
 
     def resize(self, slots: int) -> None:
@@ -270,7 +289,7 @@ class QueueIndex:
             found.append((r[i] | (_wide(r[i + 1]) << 32), r[i + 2], r[i + 3], r[i + 4], r[i + 5]))
         s = self.head
         while s < self.tail:
-            i = self.seek(s)
+            i = self.seek(s, True)
             w = self.cw
             found.append((s, w[i], w[i + 1], w[i + 2], w[i + 3]))
             s += 1

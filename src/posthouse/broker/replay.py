@@ -77,7 +77,7 @@ class Replayer:
 
     def position(self, index: QueueIndex, sequence: int) -> int:
         """The log position of a queue's entry."""
-        i = index.seek(sequence)
+        i = index.seek(sequence, False)
         x = self.blocks.blocks[index.cw[i]]
         block = x
         return block.base + index.cw[i + 1]
@@ -95,12 +95,15 @@ class Replayer:
             else:
                 high = middle
         while low < index.tail and self.position(index, low) <= last:
-            i = index.seek(low)
+            i = index.seek(low, False)
             if not index.cw[i + 3] & layout.DEAD:
                 index.cw[i + 3] |= layout.DEAD
                 self.dead += 1
             low += 1
-        while index.head < index.tail and index.cw[index.seek(index.head) + 3] & layout.DEAD:
+        while index.head < index.tail:
+            i = index.seek(index.head, False)
+            if not index.cw[i + 3] & layout.DEAD:
+                break
             index.pop()
             self.dead -= 1
             x = self.blocks.blocks[index.block]
@@ -120,7 +123,7 @@ class Replayer:
     def compact(self, queue: QueueCore) -> None:
         """Give the queue an index without the dead entries."""
         index = queue.index
-        fresh = QueueIndex(index.pages)
+        fresh = QueueIndex(index.pages, index.ring_max)
         while index.pop():
             if index.flags & layout.DEAD:
                 x = self.blocks.blocks[index.block]

@@ -11,6 +11,9 @@ ENTRY_HEADER_SIZE = 40
 RECORD_HEADER_SIZE = 24
 RECORD_PERSISTENT = 1
 
+# Octets of an outstanding delivery's slot.
+UNACKED_SLOT = 40
+
 # Flags of an entry in a queue's index.
 REDELIVERED = 1
 PERSISTENT = 2

@@ -6,12 +6,40 @@ reported as done strictly in order, and a number reported means that the commit 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from posthouse.journal.block import LogBuffer
-from posthouse.journal.local.log import Recovered, RecoveryReport
+from posthouse.journal.recovered import Recovered, RecoveryReport
 from posthouse.journal.table import Table
+
+
+class SnapshotWriter(Protocol):
+    """A snapshot that is being written. A disk that refuses costs only this snapshot."""
+
+    start: int
+    octets: int
+
+    @property
+    def has_failed(self) -> bool:
+        """Nothing more needs to be added."""
+
+    def add(self, kind: int, queue: int, data: bytes | bytearray) -> None:
+        """Write entries, 16 octets each (`docs/format/snapshot.md`)."""
+
+    def finish(self) -> None:
+        """Make it count; the journal calls this."""
+
+
+class Snapshot(Protocol):
+    """A snapshot that was found good."""
+
+    start: int
+    epoch: int
+    is_final: bool
+
+    def chunks(self) -> Iterator[tuple[int, int, bytearray]]:
+        """Kind, queue number and entries of each chunk, as they were added."""
 
 
 class Journal(Protocol):
@@ -20,7 +48,8 @@ class Journal(Protocol):
     Attributes:
         table: the definitions.
         shard: where messages are appended; None where nothing is kept.
-        recovered: what the shard held at opening; the broker replays it and clears it.
+        snapshot: the newest good one, for `recover` to begin behind; None if there is none.
+        shard_bounds: where the log of messages begins and ends, as it was found.
         next_commit: the number that the next `commit` returns.
         on_committed: called on the loop thread with the highest finished number.
         on_failed: called once on the loop thread; nothing is reported as done after it.
@@ -28,7 +57,8 @@ class Journal(Protocol):
 
     table: Table
     shard: LogBuffer | None
-    recovered: list[Recovered]
+    snapshot: Snapshot | None
+    shard_bounds: tuple[int, int]
     next_commit: int
     on_committed: Callable[[int], object]
     on_failed: Callable[[OSError], object]
@@ -41,12 +71,24 @@ class Journal(Protocol):
     def reports(self) -> dict[str, RecoveryReport]:
         """What opening found, by log name."""
 
+    def recover(self) -> Iterator[Recovered]:
+        """Yield what the log of messages holds behind the snapshot, pinned for the caller; to be taken to its end."""
+
     @property
     def is_busy(self) -> bool:
         """Whether a commit handed over now would only wait: let more gather into it first."""
 
     def commit(self) -> int:
         """Hand everything appended so far to the disk; returns its commit number."""
+
+    def begin_snapshot(self, *, is_final: bool = False) -> SnapshotWriter:
+        """Begin a snapshot of what stands before the position reached; ``is_final`` at an orderly stop.
+
+        Everything appended was handed over with `commit` just now.
+        """
+
+    def end_snapshot(self, writer: SnapshotWriter) -> None:
+        """The snapshot counts once it is on disk, behind the next `commit`, which the caller makes now."""
 
     def trim(self) -> None:
         """Let go of what nobody needs any more."""

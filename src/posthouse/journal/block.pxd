@@ -71,6 +71,7 @@ cdef class LogBuffer:
     cdef Block reserve(self, Py_ssize_t size)
     cpdef ensure(self, Py_ssize_t size)
     cdef void turn(self, Py_ssize_t size)
+    cpdef rotate(self)
     @cython.locals(block=Block)
     cdef void advance(self, Py_ssize_t size) noexcept
     @cython.locals(block=Block, start=Py_ssize_t, p="unsigned char *")

@@ -311,6 +311,13 @@ class LogBuffer:
             self.current.is_durable = True
             self.history.append(self.current)
 
+    def rotate(self) -> None:
+        """Have what is appended next lie in a block of its own; nothing may be open."""
+        assert self.entry_start < 0
+        if self.current is not None:
+            self.table.unpin(self.current)
+            self.current = None
+
     def advance(self, size: int) -> None:
         """Account for one frame of ``size`` bytes laid at ``current.used``."""
         block = self.current

@@ -8,6 +8,12 @@ ENTRY_MAGIC_BYTES: Final = b"PHE1"
 ENTRY_FLAG_CLAIM: Final = 1
 ENTRY_HEADER_SIZE: Final = 40
 
+# Kinds of a snapshot's chunks (`docs/format/snapshot.md`).
+SNAPSHOT_READY: Final = 1
+SNAPSHOT_HELD: Final = 2
+SNAPSHOT_BLOCKS: Final = 3
+SNAPSHOT_END: Final = 4
+
 KIND_ENQ: Final = 1
 KIND_ACK: Final = 2
 KIND_CLAIM: Final = 5

@@ -10,6 +10,7 @@ cdef Py_ssize_t HEADER_SIZE, INCOMPLETE, BAD
 
 @cython.locals(p="unsigned char *", seed=uint32_t)
 cpdef uint32_t checksum(bytearray data, Py_ssize_t start, Py_ssize_t end)
+cpdef uint32_t crc_of(bytearray data, Py_ssize_t start, Py_ssize_t end)
 @cython.locals(p="unsigned char *")
 cpdef finish(bytearray data, Py_ssize_t start, Py_ssize_t end)
 @cython.locals(p="unsigned char *", length=uint32_t, end=Py_ssize_t)

@@ -24,6 +24,11 @@ def checksum(data: bytearray, start: int, end: int) -> int:
     return crc.crc32c(p, start + HEADER_SIZE, end - start - HEADER_SIZE, seed)
 
 
+def crc_of(data: bytearray, start: int, end: int) -> int:
+    """CRC-32C of ``data[start:end]``."""
+    return crc.crc32c(mem.address(data), start, end - start, 0)
+
+
 def finish(data: bytearray, start: int, end: int) -> None:
     """Store the checksum into a sealed entry's header."""
     p = mem.address(data)

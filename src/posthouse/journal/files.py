@@ -51,6 +51,9 @@ class Files(Protocol):
     def read_at(self, path: str, offset: int, into: memoryview) -> int:
         """Fill ``into`` from ``offset`` on; returns how many octets there were, fewer only at the end of the file."""
 
+    def size(self, path: str) -> int:
+        """Octets of a file."""
+
     def exists(self, path: str) -> bool:
         """Whether there is a file or directory."""
 

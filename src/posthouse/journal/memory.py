@@ -5,10 +5,11 @@ Commits are done at once, but reported through the loop like real ones, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from posthouse.journal.api import Snapshot, SnapshotWriter
 from posthouse.journal.block import BlockTable, LogBuffer
-from posthouse.journal.local.log import Recovered, RecoveryReport
+from posthouse.journal.recovered import Recovered, RecoveryReport
 from posthouse.journal.table import Table
 
 
@@ -23,11 +24,16 @@ class MemoryJournal:
         self.blocks = blocks
         self.table = Table(None)
         self.shard: LogBuffer | None = None
-        self.recovered: list[Recovered] = []
+        self.snapshot: Snapshot | None = None
+        self.shard_bounds = (0, 0)
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore
         self._post = post
+
+    def recover(self) -> Iterator[Recovered]:
+        """Nothing was kept."""
+        return iter(())
 
     @property
     def durability(self) -> str:
@@ -50,6 +56,13 @@ class MemoryJournal:
         self.next_commit += 1
         self._post(lambda: self.on_committed(number))
         return number
+
+    def begin_snapshot(self, *, is_final: bool = False) -> SnapshotWriter:
+        """There is no log, so nobody asks."""
+        raise AssertionError("a journal in memory has no snapshots")
+
+    def end_snapshot(self, writer: SnapshotWriter) -> None:
+        """See `begin_snapshot`."""
 
     def trim(self) -> None:
         """Nothing is kept."""

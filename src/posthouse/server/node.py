@@ -28,7 +28,8 @@ from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Dispatcher
 from posthouse.broker.queues.queue import Queue
-from posthouse.broker.replay import Replayer
+from posthouse.broker.recovery import recover
+from posthouse.broker.snapshotter import Snapshotter
 from posthouse.core.config import Config
 from posthouse.core.errors import StorageError
 from posthouse.journal.api import Journal
@@ -53,6 +54,7 @@ EX_UNAVAILABLE = 69
 EX_IOERR = 74
 # How long a stop waits for clients to answer close, and for their output to drain.
 STOP_TIMEOUT_S = 3.0
+SNAPSHOT_PAUSE_S = 0.002
 NAME_ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
@@ -87,6 +89,13 @@ class Node:
         self.journal.on_committed = self.tick.on_committed
         self.journal.on_failed = self._on_journal_failed
         self.recovered_count = self._load()
+        self.snapshotter = Snapshotter(
+            self.broker,
+            self.dispatcher,
+            self.journal,
+            growth_min=config.log.snapshot_bytes,
+            commit=self.tick.commit,
+        )
         self.listener = self._make_listener()
 
     # --- construction ---------------------------------------------------------------------------
@@ -109,9 +118,7 @@ class Node:
         try:
             journal.open(f"{node.name} pid {os.getpid()}")
         except OSError as error:
-            raise StorageError(
-                f"the data directory {node.data_dir} cannot be used: {error.strerror or error}"
-            ) from error
+            raise self._unusable(error) from error
         return journal
 
     def _load(self) -> int:
@@ -125,15 +132,16 @@ class Node:
             self.users.set_permissions(
                 auth.default_user, auth.default_vhost, configure, write, read
             )
-        replayer = Replayer(self.blocks, self.broker.durable_queues())
-        for piece in self.journal.recovered:
-            for start, end in piece.entries:
-                replayer.replay(piece.block, start, end)
-        total = replayer.finish()
-        for piece in self.journal.recovered:
-            self.blocks.unpin(piece.block)
-        self.journal.recovered.clear()
-        return total
+        try:
+            return recover(self.broker, self.journal, self.blocks)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StorageError:
+        directory = self._config.node.data_dir
+        return StorageError(
+            f"the data directory {directory} cannot be used: {error.strerror or error}"
+        )
 
     def _make_listener(self) -> Listener:
         config = self._config
@@ -221,7 +229,15 @@ class Node:
             self.journal.trim()
             self.blocks.shrink()
             self.monitor.check()
+            if self.snapshotter.is_due():
+                self.snapshotter.begin()
+                self._snapshot_slice()
             self._loop.call_later(1.0, self._on_second)
+
+    def _snapshot_slice(self) -> None:
+        """A slice takes about a millisecond; clients get the loop in between."""
+        if not self._stopping and self.snapshotter.step():
+            self._loop.call_later(SNAPSHOT_PAUSE_S, self._snapshot_slice)
 
     def stop(self) -> None:
         """Begin the orderly end; harmless when repeated."""
@@ -248,6 +264,8 @@ class Node:
         """Until `stop` is through; then close the journal. Returns the exit code."""
         await self._done.wait()
         self.tick.stop()
+        if self._exit_code == EX_OK:
+            self.snapshotter.take_final()
         self.journal.stop()
         return self._exit_code
 

@@ -118,6 +118,11 @@ class MemoryFiles:
         after.durable_directories = set(after.directories)
         return after
 
+    def kill(self) -> MemoryFiles:
+        """The file system after the process died: all that was written is there; this one is given up."""
+        self.locks.clear()
+        return self
+
     def _surviving_name(self, path: str, choice: random.Random) -> _Node | None:
         now, durable = self.names.get(path), self.durable_names.get(path)
         return now if now is durable or choice.random() < 0.5 else durable
@@ -167,6 +172,11 @@ class MemoryFiles:
         found = self._find(path).data[offset : offset + len(into)]
         into[: len(found)] = found
         return len(found)
+
+    def size(self, path: str) -> int:
+        """See `posthouse.journal.files.Files`."""
+        self.called("size")
+        return len(self._find(path).data)
 
     def exists(self, path: str) -> bool:
         """See `posthouse.journal.files.Files`."""

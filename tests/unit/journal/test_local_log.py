@@ -261,8 +261,8 @@ def test_an_old_copy_goes_only_when_the_new_one_is_durable(is_written: bool) -> 
     files, bodies = many_segments()
     store = Store(files).open()
     count = len(files.list("/data/shard"))
-    for piece in store.journal.recovered:
-        store.blocks.release(piece.block)
+    for piece in store.recovered:
+        store.blocks.unpin(piece.block)
     store.append(b"the copy")
     store.journal.trim()
     if is_written:

@@ -25,6 +25,7 @@ class Store:
             self.files, "d", self.blocks, lambda call: call(), InlineCommitter
         )
         self.journal.open("test")
+        list(self.journal.recover())
         assert self.journal.shard is not None
         self.shard = self.journal.shard
         self.transient = LogBuffer(self.blocks, False)

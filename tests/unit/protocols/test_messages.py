@@ -146,6 +146,34 @@ def test_a_persistent_publish_is_confirmed_after_its_commit(tmp_path: pathlib.Pa
     world.stop()
 
 
+def test_a_publish_is_not_confirmed_by_the_commit_that_a_snapshot_makes(
+    tmp_path: pathlib.Path,
+) -> None:
+    world = World(str(tmp_path / "data"))
+    peer = world.peer()
+    peer.call(methods.QueueDeclare(queue="d", durable=True))
+    peer.call(methods.ConfirmSelect())
+    peer.take()
+    done = world.journal.on_committed
+    held: list[int] = []
+    world.journal.on_committed = held.append
+    world.snapshotter.begin()
+    world.snapshotter.step()
+    world.loop.run()
+    before = list(held)
+    assert before
+    peer.publish(b"d", b"x", properties=PERSISTENT)
+    for number in before:
+        done(number)
+    world.settle()
+    assert peer.take() == []
+    for number in held[len(before) :]:
+        done(number)
+    world.settle()
+    assert peer.take() == [methods.BasicAck(delivery_tag=1)]
+    world.stop()
+
+
 def test_requeued_messages_go_back_to_their_place(peer: Peer) -> None:
     for n in range(5):
         peer.publish(b"q", b"%d" % n)

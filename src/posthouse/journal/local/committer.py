@@ -20,11 +20,12 @@ Ranges = Sequence[tuple[Block, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One numbered batch: what to append to which log, in order; or a trim (no number)."""
+    """One numbered batch: what to append to which log, in order; then trims; then jobs, which raise nothing."""
 
     number: int
     parts: Sequence[tuple[LocalLog, Ranges]]
     trims: Sequence[tuple[LocalLog, int]] = ()
+    jobs: Sequence[Callable[[], object]] = ()
 
 
 def carry_out(commits: Sequence[Commit]) -> None:
@@ -44,6 +45,8 @@ def carry_out(commits: Sequence[Commit]) -> None:
     for commit in commits:
         for log, position in commit.trims:
             log.trim(position)
+        for job in commit.jobs:
+            job()
 
 
 class ThreadCommitter:

@@ -108,6 +108,10 @@ class DiskFiles:
         finally:
             os.close(fd)
 
+    def size(self, path: str) -> int:
+        """See `posthouse.journal.files.Files`."""
+        return os.stat(path).st_size
+
     def exists(self, path: str) -> bool:
         """See `posthouse.journal.files.Files`."""
         return os.path.exists(path)

@@ -6,22 +6,26 @@
     DATA_DIR/format         "posthouse 1\\n"
     DATA_DIR/definitions/   segments of the definitions log
     DATA_DIR/shard/         segments of the message log
+    DATA_DIR/snapshots/     which messages were in which queue, so that not all of the log must be read
     DATA_DIR/pages/         bytes that left memory; means nothing to the next start
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from posthouse.core.errors import StorageError
+from posthouse.journal.api import Snapshot, SnapshotWriter
 from posthouse.journal.block import Block, BlockTable, LogBuffer
 from posthouse.journal.constants import ENTRY_HEADER_SIZE
 from posthouse.journal.files import Files, Lock
+from posthouse.journal.local import snapshots
 from posthouse.journal.local.committer import Commit
-from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog, Recovered, RecoveryReport
+from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog
 from posthouse.journal.local.pager import LocalPager
+from posthouse.journal.recovered import Recovered, RecoveryReport
 from posthouse.journal.table import Table
 
 FORMAT = b"posthouse 1\n"
@@ -82,6 +86,9 @@ class LocalJournal:
             sync=sync,
         )
         self._shard.order = 1
+        self._snapshots = snapshots.SnapshotStore(files, f"{directory}/snapshots")
+        self._jobs: list[Callable[[], object]] = []
+        self._claimant = ""
         self.pager = LocalPager(files, f"{directory}/pages", self._shard)
         self._lock: Lock | None = None
         self._committer: Committer | None = None
@@ -92,7 +99,8 @@ class LocalJournal:
         self.has_failed = False
         self.shard: LogBuffer | None = self._shard.buffer
         self.table = Table(self._definitions.buffer)
-        self.recovered: list[Recovered] = []
+        self.snapshot: Snapshot | None = None
+        self.shard_bounds = (0, 0)
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore
@@ -108,7 +116,7 @@ class LocalJournal:
         return {"definitions": self._definitions.report, "shard": self._shard.report}
 
     def open(self, claimant: str) -> None:
-        """Lock the directory, recover both logs, fold the definitions, start the committer.
+        """Lock the directory, fold the definitions, look for a snapshot. `recover` comes next.
 
         Raises:
             DataDirLocked: another process has it.
@@ -124,9 +132,23 @@ class LocalJournal:
             self._blocks.unpin(piece.block)
         self.pager.open()
         self._blocks.pager = self.pager
-        self.recovered = self._shard.open(claimant)
+        self._snapshots.open()
+        self.shard_bounds = self._shard.bounds()
+        self.snapshot = self._snapshots.newest(self.shard_bounds[1])
+        self._claimant = claimant
         if self.table.is_mostly_dead():
             self._rewrite_definitions()
+
+    def recover(self) -> Iterator[Recovered]:
+        """See `posthouse.journal.api.Journal.recover`: the log behind the snapshot; then the committer starts.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        start, epoch = 0, -1
+        if self.snapshot is not None:
+            start, epoch = self.snapshot.start, self.snapshot.epoch
+        yield from self._shard.recover(self._claimant, start, epoch)
         self._committer = self._make_committer(self._post, self._on_done, self._on_failure)
 
     def _check_format(self) -> None:
@@ -185,9 +207,20 @@ class LocalJournal:
         ranges = definitions + shard
         self.bytes_in_flight += sum(end - start for _, start, end in ranges)
         self._in_flight.append((number, ranges))
-        self._committer.submit(Commit(number, parts, self._trims))
-        self._trims = []
+        self._committer.submit(Commit(number, parts, self._trims, self._jobs))
+        self._trims, self._jobs = [], []
         return number
+
+    def begin_snapshot(self, *, is_final: bool = False) -> SnapshotWriter:
+        """See `posthouse.journal.api.Journal.begin_snapshot`."""
+        buffer = self._shard.buffer
+        assert not buffer.has_pending(), "commit before a snapshot begins"
+        buffer.rotate()
+        return snapshots.SnapshotWriter(self._snapshots, buffer.position, buffer.epoch, is_final)
+
+    def end_snapshot(self, writer: SnapshotWriter) -> None:
+        """See `posthouse.journal.api.Journal.end_snapshot`: the log must have all that the snapshot knew of."""
+        self._jobs.append(writer.finish)
 
     def _on_done(self, number: int) -> None:
         while self._in_flight and self._in_flight[0][0] <= number:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import bisect
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 from posthouse.journal import entry
 from posthouse.journal.block import Block, LogBuffer
 from posthouse.journal.constants import ENTRY_FLAG_CLAIM, ENTRY_MAGIC_BYTES, KIND_CLAIM
 from posthouse.journal.files import File, Files
+from posthouse.journal.recovered import Recovered, RecoveryReport
 
 log = logging.getLogger(__name__)
 
@@ -26,31 +26,6 @@ SUFFIX = ".seg"
 SEGMENT_SIZE = 64 << 20
 # Recovered octets become blocks of about this size, so that memory comes back as messages go.
 PIECE_SIZE = 1 << 20
-
-
-@dataclass
-class RecoveryReport:
-    """What opening found wrong, for the log and the status."""
-
-    entries: int = 0
-    octets: int = 0
-    torn: list[tuple[str, int, int]] = field(default_factory=list)  # file, offset, octets cut
-    damaged: list[tuple[str, int, int]] = field(
-        default_factory=list
-    )  # file, offset, octets skipped
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing was cut or skipped."""
-        return not self.torn and not self.damaged
-
-
-@dataclass
-class Recovered:
-    """A piece of the log in memory: the block, and the (start, end) of its good entries."""
-
-    block: Block
-    entries: list[tuple[int, int]]
 
 
 def segment_name(base: int) -> str:
@@ -94,22 +69,34 @@ class LocalLog:
     # --- opening --------------------------------------------------------------------------------
 
     def open(self, claimant: str) -> list[Recovered]:
-        """Verify, repair the tail, claim; returns what was read. ``claimant`` is noted in the claim.
+        """`recover` at once, for a log that fits in memory."""
+        return list(self.recover(claimant))
+
+    def recover(self, claimant: str, start: int = 0, epoch: int = -1) -> Iterator[Recovered]:
+        """Verify from position ``start`` on, repair the tail, claim; yields what was read, pinned for the caller.
+
+        ``epoch`` is that of the log at ``start``, -1 if it is not known. ``claimant`` is noted in the claim, which is written
+        when everything was taken: nothing may be appended before.
 
         Raises:
             OSError: the directory cannot be read or written.
         """
         self._files.make_directory(self._directory)
-        recovered: list[Recovered] = []
-        epoch = -1
-        position = 0
         self._bases = self._segments()
+        position = 0
         for n, base in enumerate(self._bases):
             if n and base != position:
                 self.report.damaged.append((segment_name(base), 0, base - position))
                 log.error("%s: the log is missing octets %d to %d", self._directory, position, base)
             is_last = n == len(self._bases) - 1
-            epoch, position = self._recover_segment(base, epoch, is_last, recovered)
+            if not is_last and self._bases[n + 1] <= start:
+                position = base + self._files.size(self._path(base))
+                continue
+            data = self._files.read(self._path(base))
+            entries, epoch, position = self._recover_segment(
+                base, data, max(0, start - base), epoch, is_last
+            )
+            yield from self._adopt(data, base, entries)
         if not self._bases:
             self._bases = [0]
             self._file = self._files.create(self._path(0))
@@ -119,19 +106,28 @@ class LocalLog:
         self._active_size = position - self._bases[-1]
         self.buffer.begin(position, epoch + 1)
         self._claim(claimant)
-        return recovered
+
+    def bounds(self) -> tuple[int, int]:
+        """Where the log begins and ends on disk, before it is opened; torn octets count.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        bases = self._segments() if self._files.exists(self._directory) else []
+        if not bases:
+            return 0, 0
+        return bases[0], bases[-1] + self._files.size(self._path(bases[-1]))
 
     def _segments(self) -> list[int]:
         names = [n for n in self._files.list(self._directory) if n.endswith(SUFFIX)]
         return sorted(int(n[: -len(SUFFIX)]) for n in names)
 
     def _recover_segment(
-        self, base: int, epoch: int, is_last: bool, recovered: list[Recovered]
-    ) -> tuple[int, int]:
+        self, base: int, data: bytearray, at: int, epoch: int, is_last: bool
+    ) -> tuple[list[tuple[int, int]], int, int]:
+        """Find the good entries of a segment from offset ``at`` on; they, the epoch, and the position behind."""
         path = self._path(base)
-        data = self._files.read(path)
         size = len(data)
-        at = 0
         entries: list[tuple[int, int]] = []
         while True:
             found, at, epoch = entry.scan(data, at, size, base, epoch)
@@ -160,8 +156,7 @@ class LocalLog:
                 log.error("%s: damage at offset %d, %d octets skipped", path, at, size - at)
         self.report.entries += len(entries)
         self.report.octets += size
-        self._adopt(data, base, entries, recovered)
-        return epoch, base + (at if is_last else size)
+        return entries, epoch, base + (at if is_last else size)
 
     def _find_good(self, data: bytearray, at: int, size: int, base: int, epoch: int) -> int:
         """The offset of the next good entry from a bad place on, or -1: then it is a torn tail.
@@ -190,12 +185,8 @@ class LocalLog:
         self._files.sync_directory(self._directory)
 
     def _adopt(
-        self,
-        data: bytearray,
-        base: int,
-        entries: list[tuple[int, int]],
-        recovered: list[Recovered],
-    ) -> None:
+        self, data: bytearray, base: int, entries: list[tuple[int, int]]
+    ) -> Iterator[Recovered]:
         """Cut the segment into blocks at entry boundaries."""
         table = self.buffer.table
         n = 0
@@ -209,8 +200,8 @@ class LocalLog:
             block.used = end - start
             block.is_durable = True
             piece = [(a - start, b - start) for a, b in entries[n : last + 1]]
-            recovered.append(Recovered(block, piece))
             self.buffer.history.append(block)
+            yield Recovered(block, piece)
             n = last + 1
 
     def read_back(self, base: int, data: bytearray, size: int) -> int:

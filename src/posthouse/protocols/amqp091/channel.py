@@ -59,6 +59,7 @@ class Channel(ChannelCore):
             session.services.authorizer, session.identity, vhost.name
         )
         self._content: Content | None = None
+        session.dispatcher.holders.add(self)
 
     # --- frames ---------------------------------------------------------------------------------
 
@@ -196,6 +197,7 @@ class Channel(ChannelCore):
             self.vhost.remove_consumer(queue_of(consumer), consumer)
         self.subscribers = []
         self.getters.clear()
+        self.session.dispatcher.holders.discard(self)
 
     def fail(self, error: AmqpError) -> None:
         """Close the channel with ``error``; what comes before the client's close-ok is dropped."""

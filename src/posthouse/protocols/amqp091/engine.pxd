@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posthouse.broker.dispatch cimport Consumer, Dispatcher, QueueCore
 from posthouse.broker.index cimport QueueIndex
 from posthouse.broker.routing cimport Route, RouteTable
+from posthouse.broker.snapshot cimport Exporter
 from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, LogBuffer
 from posthouse.protocols.amqp091 cimport scan
@@ -64,6 +65,8 @@ cdef class ChannelCore:
     @cython.locals(unacked=Unacked, at=int64_t, p="unsigned char *")
     cpdef bint reject(self, uint64_t tag, bint multiple, bint requeue) except -1
     cpdef requeue_all(self)
+    @cython.locals(unacked=Unacked, p="unsigned char *", i=uint64_t, at=int64_t, consumer=AmqpConsumer, queue=QueueCore)
+    cpdef export(self, Exporter exporter)
     cpdef note_get(self, AmqpConsumer getter, uint32_t block, uint32_t offset, uint32_t size, uint32_t flags, uint64_t sequence)
     @cython.locals(consumer=AmqpConsumer, queue=QueueCore)
     cpdef mark_queues(self)

@@ -15,6 +15,7 @@ from collections import deque
 
 from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
 from posthouse.broker.routing import Route, RouteTable
+from posthouse.broker.snapshot import Exporter
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block
 from posthouse.protocols.amqp091 import scan
@@ -241,6 +242,27 @@ class ChannelCore:
         """Give back everything outstanding."""
         while self.unacked.count:
             self.requeue(self.unacked.front())
+
+    def export(self, exporter: Exporter) -> None:
+        """Tell a snapshot of the outstanding deliveries."""
+        unacked = self.unacked
+        p = unacked.p
+        i = unacked.first
+        while i < unacked.last:
+            at = (i & unacked.mask) * layout.UNACKED_SLOT
+            if mem.le32(p, at + 36):
+                x = self.subscribers[mem.le32(p, at + 32)]
+                consumer = x
+                queue = consumer.queue
+                if not queue.deleted:
+                    exporter.hold(
+                        queue.number,
+                        mem.le32(p, at + 8),
+                        mem.le32(p, at + 12),
+                        mem.le32(p, at + 16),
+                        mem.le32(p, at + 20),
+                    )
+            i += 1
 
     def note_get(
         self, getter: AmqpConsumer, block: int, offset: int, size: int, flags: int, sequence: int

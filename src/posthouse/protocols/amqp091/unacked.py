@@ -9,9 +9,9 @@ Kernel: compiled with ``unacked.pxd``.
 
 from __future__ import annotations
 
-from posthouse.core import mem
+from posthouse.core import layout, mem
 
-SLOT = 40
+SLOT = layout.UNACKED_SLOT
 SLOTS_MIN = 16
 
 
