@@ -14,7 +14,9 @@ from typing import Any
 from posthouse.auth.internal import InternalBackend
 from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
+from posthouse.broker.cleaner import Cleaner
 from posthouse.broker.dispatch import Dispatcher
+from posthouse.broker.housekeeping import Housekeeping
 from posthouse.broker.index import RING_MAX
 from posthouse.broker.recovery import recover
 from posthouse.broker.snapshotter import SLICE, Snapshotter
@@ -122,6 +124,14 @@ class World:
             commit=self.tick.commit,
             slice_entries=slice_entries,
         )
+        self.cleaner = Cleaner(
+            self.broker,
+            self.dispatcher,
+            self.journal,
+            commit=self.tick.commit,
+            slice_entries=slice_entries,
+        )
+        self.housekeeping = Housekeeping((self.snapshotter, self.cleaner))
         self.services = SessionServices(
             broker=self.broker,
             dispatcher=self.dispatcher,

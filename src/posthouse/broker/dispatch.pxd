@@ -28,6 +28,7 @@ cdef class Dispatcher:
     cdef public object on_damaged
     cdef readonly list dirty
     cdef readonly list acked
+    cdef public list settled
     cdef public list touched
     cdef readonly set waiters
     cdef readonly set holders
@@ -70,6 +71,7 @@ cdef class QueueCore:
     cpdef drained(self)
     @cython.locals(block=Block, lsn=uint64_t)
     cpdef void settle(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t flags)
+    @cython.locals(dispatcher=Dispatcher)
     cpdef lose(self, uint64_t sequence, uint32_t block_id, uint32_t offset)
     cpdef void requeue(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
     @cython.locals(at=Py_ssize_t, p="unsigned char *")

@@ -59,6 +59,7 @@ class Dispatcher:
         touched: connections with output to flush.
         waiters: connections that wait for a commit (confirms, held replies).
         holders: channels, which may hold deliveries that are not settled.
+        settled: block, offset and queue of what was settled in watched blocks, for the cleaner.
         alarm: publishers are blocked (memory or disk alarm).
         arrivals: large messages that are being received.
         damaged_records: messages that could not be read back.
@@ -86,6 +87,7 @@ class Dispatcher:
         )
         self.dirty: list[QueueCore] = []
         self.acked: list[QueueCore] = []
+        self.settled: list[tuple[int, int, QueueCore]] = []
         self.touched: list[Any] = []  # Any: sessions, which are above this layer
         self.waiters: set[Any] = set()
         self.holders: set[Any] = set()  # Any: channels, which are above this layer
@@ -221,6 +223,8 @@ class QueueCore:
                 self.ack_last = lsn
             self.ack_sequence = sequence
             self.ack_count += 1
+        if block.is_watched:
+            self.dispatcher.settled.append((block_id, offset, self))
         block.refs -= 1
         if block.refs == 0:
             self.blocks.drop(block)

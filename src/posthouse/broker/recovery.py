@@ -7,7 +7,12 @@ from posthouse.broker.replay import Replayer
 from posthouse.broker.snapshot import Restorer
 from posthouse.journal.api import Journal
 from posthouse.journal.block import BlockTable
-from posthouse.journal.constants import SNAPSHOT_BLOCKS, SNAPSHOT_HELD, SNAPSHOT_READY
+from posthouse.journal.constants import (
+    SNAPSHOT_BLOCKS,
+    SNAPSHOT_HELD,
+    SNAPSHOT_PLACES,
+    SNAPSHOT_READY,
+)
 
 
 def recover(broker: Broker, journal: Journal, blocks: BlockTable) -> int:
@@ -18,7 +23,7 @@ def recover(broker: Broker, journal: Journal, blocks: BlockTable) -> int:
     """
     queues = broker.durable_queues()
     _restore(broker, journal, blocks)
-    replayer = Replayer(blocks, queues)
+    replayer = Replayer(blocks, journal.shard, queues)
     for piece in journal.recover():
         for start, end in piece.entries:
             replayer.replay(piece.block, start, end)
@@ -35,7 +40,9 @@ def _restore(broker: Broker, journal: Journal, blocks: BlockTable) -> None:
     is_exact = snapshot.is_final and end == snapshot.start
     restorer = Restorer(blocks, log, broker.durable_queues(), first, is_exact)
     for kind, number, data in snapshot.chunks():
-        if kind == SNAPSHOT_BLOCKS:
+        if kind == SNAPSHOT_PLACES:
+            restorer.add_places(data)
+        elif kind == SNAPSHOT_BLOCKS:
             restorer.add_blocks(data)
         elif kind == SNAPSHOT_HELD:
             restorer.add_held(number, data)

@@ -1,30 +1,32 @@
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from posthouse.broker.dispatch cimport QueueCore
 from posthouse.broker.index cimport QueueIndex
+from posthouse.broker.walk cimport Walker
 from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, BlockTable, LogBuffer
 
 import cython
 
-@cython.final
-cdef class Exporter:
-    cdef BlockTable blocks
+cdef bytes ENTRY
+
+cdef class Exporter(Walker):
     cdef readonly uint64_t start
-    cdef readonly Py_ssize_t slice
-    cdef readonly dict blocks_seen
+    cdef bytearray out
+    cdef Py_ssize_t count
     cdef readonly dict held
+    cdef readonly dict blocks_seen
     cdef Block block
-    cdef readonly int64_t next
 
     @cython.locals(block=Block)
     cdef uint64_t locate(self, uint32_t block_id, uint32_t offset) except? 18446744073709551615
-    @cython.locals(index=QueueIndex, out=bytearray, o="unsigned char *", n=Py_ssize_t, s=uint64_t, end=uint64_t, i=uint64_t, position=uint64_t)
-    cpdef bytearray ready(self, QueueCore queue, uint64_t sequence)
-    @cython.locals(position=uint64_t, entry=bytearray, o="unsigned char *")
-    cpdef hold(self, uint32_t number, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
-    @cython.locals(index=QueueIndex, k=Py_ssize_t, i=Py_ssize_t)
-    cpdef returned(self, QueueCore queue)
+    @cython.locals(position=uint64_t)
+    cpdef bint ready(self, QueueCore queue, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags) except -1
+    @cython.locals(position=uint64_t, entries=bytearray)
+    cpdef hold(self, QueueCore queue, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
+    @cython.locals(p="unsigned char *")
+    cdef int put(self, bytearray entries, Py_ssize_t at, uint64_t position, uint32_t size, uint32_t flags) except -1
+    cpdef bytes take_ready(self)
 
 @cython.final
 cdef class Restorer:
@@ -33,6 +35,7 @@ cdef class Restorer:
     cdef dict queues
     cdef readonly uint64_t first
     cdef uint32_t flags
+    cdef dict places
     cdef list bases
     cdef list found
     cdef dict held

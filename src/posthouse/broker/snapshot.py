@@ -2,8 +2,7 @@
 
 A snapshot is fuzzy: queues go on while it is taken, slice by slice. It holds what stood before position ``start``; what
 changed since stands in the log behind ``start``, and replaying it over the snapshot gives the present state: a message
-acknowledged meanwhile may be in or out, one published meanwhile is left to the log. A message that moves while slices are
-taken must not slip through: first the rings, whose entries only leave, then in one step what was delivered or came back.
+acknowledged meanwhile may be in or out, one published meanwhile is left to the log.
 
 Kernel: compiled with ``snapshot.pxd``.
 """
@@ -14,29 +13,29 @@ import bisect
 from collections import deque
 
 from posthouse.broker.dispatch import QueueCore
+from posthouse.broker.walk import Walker
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block, BlockTable, LogBuffer
 
+ENTRY = bytes(16)
 
-class Exporter:
+
+class Exporter(Walker):
     """Takes one snapshot.
 
     Attributes:
         start: log position before which it says what stands where.
-        slice: most entries that `ready` looks at.
-        blocks_seen: used octets by position of every block that an entry lies in.
         held: entries that were delivered or came back, by queue number.
-        next: sequence number for the next `ready` of the queue at hand, or -1: the queue is done.
     """
 
     def __init__(self, blocks: BlockTable, start: int, slice_entries: int) -> None:
-        self.blocks = blocks
+        super().__init__(blocks, slice_entries)
         self.start = start
-        self.slice = slice_entries
-        self.blocks_seen: dict[int, int] = {}
+        self.out = bytearray(slice_entries * 16)
+        self.count = 0
         self.held: dict[int, bytearray] = {}
+        self.blocks_seen: dict[Block, None] = {}
         self.block: Block | None = None
-        self.next = 0
 
     def locate(self, block_id: int, offset: int) -> int:
         """The log position of a record; notes its block."""
@@ -45,69 +44,57 @@ class Exporter:
             x = self.blocks.blocks[block_id]
             block = x
             self.block = block
-            self.blocks_seen[block.base] = block.used
+            self.blocks_seen[block] = None
         return block.base + offset
 
-    def ready(self, queue: QueueCore, sequence: int) -> bytearray:
-        """The next slice of the queue's persistent entries from ``sequence`` on; see `next`."""
-        index = queue.index
-        out = bytearray(self.slice * 16)
-        o = mem.address(out)
-        self.block = None
-        self.next = -1
-        n = 0
-        s = sequence
-        if s < index.head:
-            s = index.head
-        end = s + self.slice
-        while s < index.tail:
-            if s == end:
-                self.next = s
-                break
-            i = index.seek(s, True)
-            if index.cw[i + 3] & layout.PERSISTENT:
-                position = self.locate(index.cw[i], index.cw[i + 1])
-                if position >= self.start:
-                    break
-                mem.put_le64(o, n * 16, position)
-                mem.put_le32(o, n * 16 + 8, index.cw[i + 2])
-                mem.put_le32(o, n * 16 + 12, index.cw[i + 3])
-                n += 1
-            s += 1
-        del out[n * 16 :]
-        return out
-
-    def hold(self, number: int, block_id: int, offset: int, size: int, flags: int) -> None:
-        """Note a delivered or returned entry of queue ``number``."""
+    def ready(self, queue: QueueCore, block_id: int, offset: int, size: int, flags: int) -> bool:
+        """See `Walker.ready`. What stands behind the start is in the log behind it."""
         if not flags & layout.PERSISTENT:
+            return True
+        position = self.locate(block_id, offset)
+        if position >= self.start:
+            return False
+        self.put(self.out, self.count * 16, position, size, flags)
+        self.count += 1
+        return True
+
+    def hold(self, queue: QueueCore, block_id: int, offset: int, size: int, flags: int) -> None:
+        """See `Walker.hold`."""
+        if not flags & layout.PERSISTENT or not queue.number:
             return
         position = self.locate(block_id, offset)
         if position >= self.start:
             return
-        entry = bytearray(16)
-        o = mem.address(entry)
-        mem.put_le64(o, 0, position)
-        mem.put_le32(o, 8, size)
-        mem.put_le32(o, 12, flags | layout.REDELIVERED)
-        found = self.held.get(number)
-        if found is None:
-            self.held[number] = entry
-        else:
-            found.extend(entry)
+        entries = self.held.get(queue.number)
+        if entries is None:
+            entries = bytearray(0)
+            self.held[queue.number] = entries
+        entries.extend(ENTRY)
+        self.put(entries, len(entries) - 16, position, size, flags | layout.REDELIVERED)
 
-    def returned(self, queue: QueueCore) -> None:
-        """Note the queue's entries that came back."""
+    def put(self, entries: bytearray, at: int, position: int, size: int, flags: int) -> None:
+        """Write an entry of 16 octets."""
+        p = mem.address(entries)
+        mem.put_le64(p, at, position)
+        mem.put_le32(p, at + 8, size)
+        mem.put_le32(p, at + 12, flags)
+
+    def take_ready(self) -> bytes:
+        """The ready entries since the last call, one slice at most."""
+        entries = bytes(self.out[: self.count * 16])
+        self.count = 0
         self.block = None
-        index = queue.index
-        k = index.r_start
-        while k < index.r_end:
-            i = k * 6
-            self.hold(queue.number, index.r[i + 2], index.r[i + 3], index.r[i + 4], index.r[i + 5])
-            k += 1
+        return entries
 
     def blocks_chunk(self) -> bytes:
         """The blocks, by position: u64 position, u64 used octets each."""
-        pairs = sorted(self.blocks_seen.items())
+        pairs = sorted((block.base, block.used) for block in self.blocks_seen)
+        return b"".join(a.to_bytes(8, "little") + b.to_bytes(8, "little") for a, b in pairs)
+
+    def places_chunk(self) -> bytes:
+        """Where the octets of blocks are that were moved: u64 position, u64 place each."""
+        moved = [block for block in self.blocks_seen if block.place != block.base]
+        pairs = sorted((block.base, block.place) for block in moved)
         return b"".join(a.to_bytes(8, "little") + b.to_bytes(8, "little") for a, b in pairs)
 
 
@@ -133,22 +120,34 @@ class Restorer:
         self.queues = queues
         self.first = first
         self.flags = 0 if is_exact else layout.REDELIVERED
+        self.places: dict[int, int] = {}
         self.bases: list[int] = []
         self.found: list[Block] = []
         self.held: dict[int, deque[tuple[int, int, int]]] = {}
         self.at = 0
         self.entries = 0
 
-    def add_blocks(self, data: bytearray) -> None:
-        """Make the blocks, without their bytes."""
+    def add_places(self, data: bytearray) -> None:
+        """Where moved blocks are; before `add_blocks`."""
         for at in range(0, len(data), 16):
             base = int.from_bytes(data[at : at + 8], "little")
-            used = int.from_bytes(data[at + 8 : at + 16], "little")
-            if base >= self.first:
-                block = self.blocks.adopt_absent(base, used)
+            self.places[base] = int.from_bytes(data[at + 8 : at + 16], "little")
+
+    def add_blocks(self, data: bytearray) -> None:
+        """Make the blocks, without their bytes. What was trimmed of them was moved since, or nobody needs it."""
+        for at in range(0, len(data), 16):
+            base = int.from_bytes(data[at : at + 8], "little")
+            end = base + int.from_bytes(data[at + 8 : at + 16], "little")
+            place = self.places.get(base, base)
+            if place == base < self.first < end:
+                # A start without this snapshot cut the log into other blocks, and trimmed up to one of them.
+                base = place = self.first
+            if place >= self.first:
+                block = self.blocks.adopt_absent(base, end - base)
+                block.place = place
                 self.bases.append(base)
                 self.found.append(block)
-                self.log.history.append(block)
+        self.log.history.extend(sorted(self.found, key=_place))
 
     def add_held(self, number: int, data: bytearray) -> None:
         """What had been delivered or had come back, in any order."""
@@ -182,7 +181,7 @@ class Restorer:
         """One entry; entries of trimmed blocks were settled since."""
         at = self.at
         found = self.found
-        if not found or position < self.first:
+        if not found:
             return
         x = found[at]
         block = x
@@ -211,3 +210,7 @@ class Restorer:
         for y in self.found:
             block = y
             self.blocks.release(block)
+
+
+def _place(block: Block) -> int:
+    return block.place

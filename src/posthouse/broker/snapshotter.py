@@ -7,8 +7,14 @@ from collections.abc import Callable, Iterator
 from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Dispatcher
 from posthouse.broker.snapshot import Exporter
+from posthouse.broker.walk import walk
 from posthouse.journal.api import Journal, SnapshotWriter
-from posthouse.journal.constants import SNAPSHOT_BLOCKS, SNAPSHOT_HELD, SNAPSHOT_READY
+from posthouse.journal.constants import (
+    SNAPSHOT_BLOCKS,
+    SNAPSHOT_HELD,
+    SNAPSHOT_PLACES,
+    SNAPSHOT_READY,
+)
 
 # The log grows by so many times the last snapshot's size before the next one: what snapshots cost stays in proportion.
 GROWTH = 4
@@ -77,23 +83,18 @@ class Snapshotter:
         writer = self._journal.begin_snapshot(is_final=is_final)
         self._last = writer.start
         exporter = Exporter(self._dispatcher.blocks, writer.start, self._slice_entries)
-        queues = self._broker.durable_queues()
-        for number, queue in queues.items():
-            sequence = 0
-            while sequence >= 0 and not queue.deleted and not writer.has_failed:
-                writer.add(SNAPSHOT_READY, number, exporter.ready(queue, sequence))
-                sequence = exporter.next
-                yield
-        for queue in queues.values():
-            if not queue.deleted:
-                exporter.returned(queue)
-        for channel in list(self._dispatcher.holders):
-            channel.export(exporter)
+        queues = self._broker.durable_queues().values()
+        for queue in walk(exporter, queues, self._dispatcher.holders):
+            writer.add(SNAPSHOT_READY, queue.number, exporter.take_ready())
+            if writer.has_failed:
+                return
+            yield
         self._finish(writer, exporter)
 
     def _finish(self, writer: SnapshotWriter, exporter: Exporter) -> None:
         for number, entries in exporter.held.items():
             writer.add(SNAPSHOT_HELD, number, entries)
+        writer.add(SNAPSHOT_PLACES, 0, exporter.places_chunk())
         writer.add(SNAPSHOT_BLOCKS, 0, exporter.blocks_chunk())
         self._journal.end_snapshot(writer)
         self._commit()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 KIND_ENQ = 1
 KIND_ACK = 2
+KIND_MOVE = 3
 ENTRY_HEADER_SIZE = 40
 RECORD_HEADER_SIZE = 24
 RECORD_PERSISTENT = 1

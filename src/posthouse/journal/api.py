@@ -50,6 +50,7 @@ class Journal(Protocol):
         shard: where messages are appended; None where nothing is kept.
         snapshot: the newest good one, for `recover` to begin behind; None if there is none.
         shard_bounds: where the log of messages begins and ends, as it was found.
+        segment_size: octets of a full segment.
         next_commit: the number that the next `commit` returns.
         on_committed: called on the loop thread with the highest finished number.
         on_failed: called once on the loop thread; nothing is reported as done after it.
@@ -59,6 +60,7 @@ class Journal(Protocol):
     shard: LogBuffer | None
     snapshot: Snapshot | None
     shard_bounds: tuple[int, int]
+    segment_size: int
     next_commit: int
     on_committed: Callable[[int], object]
     on_failed: Callable[[OSError], object]

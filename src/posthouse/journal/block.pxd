@@ -22,6 +22,9 @@ cdef class Block:
     cdef readonly bint is_whole
     cdef readonly bint is_out
     cdef bint is_listed
+    cdef public uint64_t place
+    cdef public bint is_watched
+    cdef public Py_ssize_t live
 
 @cython.final
 cdef class BlockTable:
@@ -49,6 +52,7 @@ cdef class BlockTable:
     cdef balance(self)
     cdef bint move_out(self, Block block) except -1
     cpdef bint bring(self, Block block, Py_ssize_t offset) except -1
+    cpdef bint bring_whole(self, Block block) except -1
     @cython.locals(outcome=int, data=bytearray)
     cdef bint move_in(self, Block block) except -1
 
@@ -66,6 +70,9 @@ cdef class LogBuffer:
 
     @cython.locals(block=Block)
     cpdef uint64_t oldest_live(self)
+    @cython.locals(i=Py_ssize_t)
+    cpdef relocate(self, Block block, uint64_t place)
+    cpdef uint64_t append_alone(self, bytes frame)
 
     @cython.locals(block=Block, need=Py_ssize_t)
     cdef Block reserve(self, Py_ssize_t size)

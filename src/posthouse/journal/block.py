@@ -41,6 +41,9 @@ class Block:
         page: where the pager keeps the bytes of a block that is not durable; -1 if it does not.
         is_whole: the bytes are in memory and undamaged; otherwise ask `BlockTable.bring` before reading a record.
         is_out: the bytes are not in memory.
+        place: log position where they are on disk: ``base``, or the entry that the cleaner copied what is live to.
+        is_watched: the cleaner wants to know what is settled (`Dispatcher.settled`).
+        live: octets that a walk found needed.
     """
 
     def __init__(self, block_id: int, base: int, data: bytearray) -> None:
@@ -57,6 +60,9 @@ class Block:
         self.is_whole = True
         self.is_out = False
         self.is_listed = False
+        self.place = base
+        self.is_watched = False
+        self.live = 0
 
 
 class Pager(Protocol):
@@ -212,6 +218,10 @@ class BlockTable:
             return False
         return block.p[offset + 4] == layout.KIND_ENQ
 
+    def bring_whole(self, block: Block) -> bool:
+        """Have the block in memory, as far as it is undamaged; False if it cannot be read."""
+        return not block.is_out or self.move_in(block)
+
     def move_in(self, block: Block) -> bool:
         """Read a block back; False if that is not possible."""
         self.balance()
@@ -244,7 +254,7 @@ class LogBuffer:
     Attributes:
         position: log position behind the last appended byte.
         epoch: written into entry headers; set by `begin`.
-        history: the blocks of a durable log, oldest first, until nobody holds them any more.
+        history: the blocks of a durable log by place, until nobody holds them any more.
     """
 
     def __init__(self, table: BlockTable, durable: bool) -> None:
@@ -264,9 +274,26 @@ class LogBuffer:
         while history:
             block = history[0]
             if block.refs > 0:
-                return block.base
+                return block.place
             history.popleft()
         return self.position
+
+    def relocate(self, block: Block, place: int) -> None:
+        """The bytes of a block are at ``place`` now, durably."""
+        history = self.history
+        history.remove(block)
+        block.place = place
+        i = len(history)
+        while i > 0 and history[i - 1].place > place:
+            i -= 1
+        history.insert(i, block)
+
+    def append_alone(self, frame: bytes) -> int:
+        """Append a frame in an entry of its own; returns the entry's position."""
+        self.close_entry()
+        position = self.append(frame) - layout.ENTRY_HEADER_SIZE
+        self.close_entry()
+        return position
 
     def begin(self, position: int, epoch: int) -> None:
         """Continue a log at ``position`` with ``epoch``; nothing may have been appended yet."""

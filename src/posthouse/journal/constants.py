@@ -13,9 +13,11 @@ SNAPSHOT_READY: Final = 1
 SNAPSHOT_HELD: Final = 2
 SNAPSHOT_BLOCKS: Final = 3
 SNAPSHOT_END: Final = 4
+SNAPSHOT_PLACES: Final = 5
 
 KIND_ENQ: Final = 1
 KIND_ACK: Final = 2
+KIND_MOVE: Final = 3
 KIND_CLAIM: Final = 5
 KIND_DEF: Final = 6
 KIND_NOOP: Final = 7

@@ -80,3 +80,18 @@ def scan(
         found.append((at, at + length))
         at += length
     return found, at, epoch
+
+
+def unpack_move(found: bytearray, data: bytearray) -> None:
+    """Copy the records of the MOVE frame in the good entry ``found`` to their offsets in ``data``."""
+    p = mem.address(found)
+    d = mem.address(data)
+    at = HEADER_SIZE + 24
+    count = mem.le32(p, HEADER_SIZE + 20)
+    record = at + ((4 * count + 7) & ~7)
+    for i in range(count):
+        offset = mem.le32(p, at + 4 * i)
+        size = mem.le32(p, record)
+        if offset + size <= len(data) and record + size <= len(found):
+            mem.copy(d, offset, p, record, size)
+        record += size

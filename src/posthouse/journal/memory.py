@@ -26,6 +26,7 @@ class MemoryJournal:
         self.shard: LogBuffer | None = None
         self.snapshot: Snapshot | None = None
         self.shard_bounds = (0, 0)
+        self.segment_size = 0
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore

@@ -26,7 +26,9 @@ from posthouse import __version__
 from posthouse.auth.internal import InternalBackend
 from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
+from posthouse.broker.cleaner import Cleaner
 from posthouse.broker.dispatch import Dispatcher
+from posthouse.broker.housekeeping import Housekeeping
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.recovery import recover
 from posthouse.broker.snapshotter import Snapshotter
@@ -54,7 +56,7 @@ EX_UNAVAILABLE = 69
 EX_IOERR = 74
 # How long a stop waits for clients to answer close, and for their output to drain.
 STOP_TIMEOUT_S = 3.0
-SNAPSHOT_PAUSE_S = 0.002
+CHORE_PAUSE_S = 0.002
 NAME_ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
@@ -96,6 +98,8 @@ class Node:
             growth_min=config.log.snapshot_bytes,
             commit=self.tick.commit,
         )
+        self.cleaner = Cleaner(self.broker, self.dispatcher, self.journal, commit=self.tick.commit)
+        self.housekeeping = Housekeeping((self.snapshotter, self.cleaner))
         self.listener = self._make_listener()
 
     # --- construction ---------------------------------------------------------------------------
@@ -229,15 +233,14 @@ class Node:
             self.journal.trim()
             self.blocks.shrink()
             self.monitor.check()
-            if self.snapshotter.is_due():
-                self.snapshotter.begin()
-                self._snapshot_slice()
+            if self.housekeeping.check():
+                self._work()
             self._loop.call_later(1.0, self._on_second)
 
-    def _snapshot_slice(self) -> None:
+    def _work(self) -> None:
         """A slice takes about a millisecond; clients get the loop in between."""
-        if not self._stopping and self.snapshotter.step():
-            self._loop.call_later(SNAPSHOT_PAUSE_S, self._snapshot_slice)
+        if not self._stopping and self.housekeeping.step():
+            self._loop.call_later(CHORE_PAUSE_S, self._work)
 
     def stop(self) -> None:
         """Begin the orderly end; harmless when repeated."""

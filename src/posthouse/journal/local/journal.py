@@ -101,6 +101,7 @@ class LocalJournal:
         self.table = Table(self._definitions.buffer)
         self.snapshot: Snapshot | None = None
         self.shard_bounds = (0, 0)
+        self.segment_size = segment_size
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore

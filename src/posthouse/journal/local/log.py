@@ -16,7 +16,12 @@ from collections.abc import Iterator, Sequence
 
 from posthouse.journal import entry
 from posthouse.journal.block import Block, LogBuffer
-from posthouse.journal.constants import ENTRY_FLAG_CLAIM, ENTRY_MAGIC_BYTES, KIND_CLAIM
+from posthouse.journal.constants import (
+    ENTRY_FLAG_CLAIM,
+    ENTRY_HEADER_SIZE,
+    ENTRY_MAGIC_BYTES,
+    KIND_CLAIM,
+)
 from posthouse.journal.files import File, Files
 from posthouse.journal.recovered import Recovered, RecoveryReport
 
@@ -228,6 +233,30 @@ class LocalLog:
         finally:
             view.release()
         return 0 if self._blank_damage(base, data, size) else 1
+
+    def read_moved(self, place: int, base: int, data: bytearray) -> int:
+        """Put the records that the MOVE frame in the entry at ``place`` holds into ``data``, which begins at position ``base``.
+
+        As `read_back`; what was not moved stays zero.
+        """
+        n = bisect.bisect_right(self._bases, place) - 1
+        path, offset = self._path(self._bases[n]), place - self._bases[n]
+        try:
+            head = bytearray(ENTRY_HEADER_SIZE)
+            self._files.read_at(path, offset, memoryview(head))
+            found = head + bytes(int.from_bytes(head[24:28], "little"))
+            self._files.read_at(path, offset, memoryview(found))
+        except OSError as error:
+            log.error("%s: cannot read position %d: %s", self._directory, place, error)
+            return -1
+        data[:] = bytes(len(data))
+        if entry.measure(found, 0, len(found), place) == len(found):
+            entry.unpack_move(found, data)
+            return 1
+        log.error("%s: damage at position %d, %d octets", self._directory, place, len(found))
+        self.report.damaged.append((self._directory, place, len(found)))
+        self._set_aside(path, None)
+        return 0
 
     def _blank_damage(self, base: int, data: bytearray, size: int) -> bool:
         """Zero what is not a good entry; whether there was any."""

@@ -88,6 +88,8 @@ class LocalPager:
         self.blocks_read += 1
         if block.page >= 0:
             return 1 if self.load(block.page, data, block.used) else -1
+        if block.place != block.base:
+            return self._shard.read_moved(block.place, block.base, data)
         return self._shard.read_back(block.base, data, block.used)
 
     def forget(self, page: int) -> None:

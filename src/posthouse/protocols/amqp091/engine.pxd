@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posthouse.broker.dispatch cimport Consumer, Dispatcher, QueueCore
 from posthouse.broker.index cimport QueueIndex
 from posthouse.broker.routing cimport Route, RouteTable
-from posthouse.broker.snapshot cimport Exporter
+from posthouse.broker.walk cimport Walker
 from posthouse.core cimport layout, mem
 from posthouse.journal.block cimport Block, LogBuffer
 from posthouse.protocols.amqp091 cimport scan
@@ -66,7 +66,7 @@ cdef class ChannelCore:
     cpdef bint reject(self, uint64_t tag, bint multiple, bint requeue) except -1
     cpdef requeue_all(self)
     @cython.locals(unacked=Unacked, p="unsigned char *", i=uint64_t, at=int64_t, consumer=AmqpConsumer, queue=QueueCore)
-    cpdef export(self, Exporter exporter)
+    cpdef tell(self, Walker walker)
     cpdef note_get(self, AmqpConsumer getter, uint32_t block, uint32_t offset, uint32_t size, uint32_t flags, uint64_t sequence)
     @cython.locals(consumer=AmqpConsumer, queue=QueueCore)
     cpdef mark_queues(self)

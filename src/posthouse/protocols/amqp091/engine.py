@@ -15,7 +15,7 @@ from collections import deque
 
 from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
 from posthouse.broker.routing import Route, RouteTable
-from posthouse.broker.snapshot import Exporter
+from posthouse.broker.walk import Walker
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block
 from posthouse.protocols.amqp091 import scan
@@ -243,8 +243,8 @@ class ChannelCore:
         while self.unacked.count:
             self.requeue(self.unacked.front())
 
-    def export(self, exporter: Exporter) -> None:
-        """Tell a snapshot of the outstanding deliveries."""
+    def tell(self, walker: Walker) -> None:
+        """Tell a walk of the outstanding deliveries."""
         unacked = self.unacked
         p = unacked.p
         i = unacked.first
@@ -255,8 +255,8 @@ class ChannelCore:
                 consumer = x
                 queue = consumer.queue
                 if not queue.deleted:
-                    exporter.hold(
-                        queue.number,
+                    walker.hold(
+                        queue,
                         mem.le32(p, at + 8),
                         mem.le32(p, at + 12),
                         mem.le32(p, at + 16),
