@@ -35,9 +35,9 @@ def test_kills_under_load_break_no_promise(tmp_path: Path) -> None:
 
 
 def cut_tail(data_dir: Path) -> None:
-    """Take half of the newest segment that has 1 MiB: far more than was under way and not confirmed yet."""
+    """Take half of the newest segment that has half a MiB: more than was under way and not confirmed yet."""
     segments = [
-        path for path in (data_dir / "shard").glob("*.seg") if path.stat().st_size >= 1 << 20
+        path for path in (data_dir / "shard").glob("*.seg") if path.stat().st_size >= 1 << 19
     ]
     newest = max(segments)
     os.truncate(newest, newest.stat().st_size // 2)

@@ -14,6 +14,7 @@ import json
 import random
 import select
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -182,18 +183,33 @@ class KillRun:
         self.node.terminate()
 
 
+SMALL_BOUNDS = """
+[log]
+segment_size_bytes = 1048576
+snapshot_bytes = 1048576
+[limits]
+message_memory_bytes = 4194304
+"""
+
+
 def report_of(
     kills: int,
     seed: int,
     directory: Path | None = None,
     damage: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """Run the kill test on a node of its own; return the report."""
-    node = PosthouseNode(directory)
-    try:
-        return KillRun(node, seed, damage).run(kills)
-    finally:
-        node.stop()
+    """Run the kill test on a node of its own; return the report.
+
+    The node's bounds are small: segments end, snapshots are taken and bodies leave memory all the time.
+    """
+    with tempfile.TemporaryDirectory(prefix="posthouse-test-") as own:
+        config = Path(own) / "posthouse.toml"
+        config.write_text(SMALL_BOUNDS, encoding="utf-8")
+        node = PosthouseNode(directory or Path(own) / "data", options=["--config", str(config)])
+        try:
+            return KillRun(node, seed, damage).run(kills)
+        finally:
+            node.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
