@@ -242,6 +242,18 @@ class RabbitNode:
         """For clients that take one."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2f"
 
+    def resident_bytes(self) -> int:
+        """Resident memory of the node with all its processes."""
+        assert self._process is not None
+        total = 0
+        for statm in pathlib.Path("/proc").glob("[0-9]*/statm"):
+            try:
+                if os.getpgid(int(statm.parent.name)) == self._process.pid:
+                    total += int(statm.read_text().split()[1])
+            except (OSError, ValueError):
+                continue  # it ended meanwhile
+        return total * os.sysconf("SC_PAGE_SIZE")
+
     def stop(self) -> None:
         """End the node and its epmd."""
         if self._process is not None:
