@@ -85,6 +85,7 @@ class World:
         memory_max: int = 0,
         ring_max: int = RING_MAX,
         slice_entries: int = SLICE,
+        reserve_size: int = 0,
     ) -> None:
         self.loop = Loop()
         self.blocks = BlockTable(memory_max)
@@ -100,6 +101,7 @@ class World:
                 InlineCommitter,
                 durability=durability,
                 segment_size=segment_size,
+                reserve_size=reserve_size,
             )
             self.journal.open("test")
         self.dispatcher = Dispatcher(

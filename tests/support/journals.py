@@ -24,7 +24,9 @@ class StepCommitter:
         post: Callable[[Callable[[], object]], object],
         on_done: Callable[[int], object],
         on_failed: Callable[[OSError], object],
+        on_full: Callable[[], bool],
     ) -> None:
+        self.on_full = on_full
         self.on_done = on_done
         self.on_failed = on_failed
         self.queue: list[Commit] = []
@@ -41,7 +43,7 @@ class StepCommitter:
         try:
             for commit in self.queue:
                 for log, ranges in sorted(commit.parts, key=lambda part: part[0].order):
-                    log.write(ranges)
+                    log.write(list(ranges))
         except OSError as error:
             self._fail(error)
             return

@@ -46,14 +46,14 @@ def many_queues(node: Node, count: int) -> dict[str, Any]:
     memory = node.resident_bytes() - before
     link.select_confirms()
     content = amqp.persistent_content(BODY)
-    confirmed = 0
+    waiting = set(range(1, count + 1))
     for n in range(count):
         link.send(amqp.publisher("", f"queue.{n}") + content)
-        confirmed = max([confirmed, *confirms(link)])
-    while confirmed < count:
+        confirm(link, waiting)
+    while waiting:
         assert select.select([link], [], [], STALL_S)[0], "no confirms"
         link.flush()
-        confirmed = max([confirmed, *confirms(link)])
+        confirm(link, waiting)
     for n in range(count):
         assert link.declare_queue(f"queue.{n}", passive=True) == 1, f"queue.{n}"
     link.close()
@@ -64,13 +64,15 @@ def many_queues(node: Node, count: int) -> dict[str, Any]:
     }
 
 
-def confirms(link: amqp.Link) -> list[int]:
-    """The delivery tags of the acks that came in."""
-    return [
-        int.from_bytes(event.arguments[:8], "big")
-        for event in link.receive()
-        if event.method == amqp.BASIC_ACK
-    ]
+def confirm(link: amqp.Link, waiting: set[int]) -> None:
+    """Take the tags out of ``waiting`` that the acks which came in settle."""
+    for event in link.receive():
+        if event.method == amqp.BASIC_ACK:
+            tag = int.from_bytes(event.arguments[:8], "big")
+            if event.arguments[8] & 1:
+                waiting -= {other for other in waiting if other <= tag}
+            else:
+                waiting.discard(tag)
 
 
 def idle_connections(node: Node, count: int) -> dict[str, Any]:

@@ -240,6 +240,11 @@ class LogConfig(Section):
     segment_size_bytes: int = _setting(
         64 << 20, "Size at which a segment file is ended and the next one begun.", minimum=1 << 20
     )
+    reserve_bytes: int = _setting(
+        16 << 20,
+        "Disk space kept aside, so that acknowledgements and deletes go on when the disk is full. 0: none.",
+        minimum=0,
+    )
     snapshot_bytes: int = _setting(
         64 << 20,
         "Growth of the message log after which the queues are written to a snapshot, at least four times the last one's "

@@ -54,6 +54,8 @@ class Journal(Protocol):
         next_commit: the number that the next `commit` returns.
         on_committed: called on the loop thread with the highest finished number.
         on_failed: called once on the loop thread; nothing is reported as done after it.
+        on_full: called on the loop thread when the disk is full.
+        is_full: commits wait, or live on the reserve; publishers should be blocked.
     """
 
     table: Table
@@ -64,6 +66,8 @@ class Journal(Protocol):
     next_commit: int
     on_committed: Callable[[int], object]
     on_failed: Callable[[OSError], object]
+    on_full: Callable[[], object]
+    is_full: bool
 
     @property
     def durability(self) -> str:
@@ -91,6 +95,9 @@ class Journal(Protocol):
 
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """The snapshot counts once it is on disk, behind the next `commit`, which the caller makes now."""
+
+    def check_space(self) -> None:
+        """Look whether a full disk has space again; the owner calls it once a second."""
 
     def trim(self) -> None:
         """Let go of what nobody needs any more."""

@@ -45,6 +45,9 @@ class Files(Protocol):
     def open_append(self, path: str) -> File:
         """Open an existing file for appending."""
 
+    def reserve(self, path: str, size: int) -> None:
+        """Create a file of ``size`` octets whose space is really taken."""
+
     def read(self, path: str) -> bytearray:
         """The whole contents."""
 

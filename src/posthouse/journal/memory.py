@@ -30,6 +30,8 @@ class MemoryJournal:
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore
+        self.on_full: Callable[[], object] = lambda: None
+        self.is_full = False
         self._post = post
 
     def recover(self) -> Iterator[Recovered]:
@@ -64,6 +66,9 @@ class MemoryJournal:
 
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """See `begin_snapshot`."""
+
+    def check_space(self) -> None:
+        """There is no disk."""
 
     def trim(self) -> None:
         """Nothing is kept."""

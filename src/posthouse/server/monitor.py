@@ -65,6 +65,7 @@ class Monitor:
         memory_total: Callable[[], int] = memory_total_bytes,
         memory_used: Callable[[], int] = memory_used_bytes,
         disk_free: Callable[[str], int] = disk_free_bytes,
+        is_disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._memory_max = int(limits.memory_high_watermark * memory_total())
         self._disk_min = limits.disk_free_limit_bytes
@@ -72,6 +73,7 @@ class Monitor:
         self._on_change = on_change
         self._memory_used = memory_used
         self._disk_free = disk_free
+        self._is_disk_full = is_disk_full
         self.reason = ""
 
     def check(self) -> None:
@@ -83,7 +85,7 @@ class Monitor:
         free = -1
         if self._directory is not None:
             free = self._disk_free(self._directory)
-            if free < self._disk_min:
+            if free < self._disk_min or self._is_disk_full():
                 short.append("disk")
         reason = "low on " + " & ".join(short) if short else ""
         if reason == self.reason:

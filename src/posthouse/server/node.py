@@ -81,6 +81,7 @@ class Node:
             config.limits,
             None if config.node.memory else os.path.abspath(config.node.data_dir),
             self._on_alarm,
+            is_disk_full=lambda: self.journal.is_full,
         )
         self.users = InternalBackend(
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
@@ -90,6 +91,7 @@ class Node:
         self.journal.table.on_change = self._on_definitions_changed
         self.journal.on_committed = self.tick.on_committed
         self.journal.on_failed = self._on_journal_failed
+        self.journal.on_full = self.monitor.check
         self.recovered_count = self._load()
         self.snapshotter = Snapshotter(
             self.broker,
@@ -118,6 +120,7 @@ class Node:
             ThreadCommitter,
             durability=node.durability,
             segment_size=self._config.log.segment_size_bytes,
+            reserve_size=self._config.log.reserve_bytes,
         )
         try:
             journal.open(f"{node.name} pid {os.getpid()}")
@@ -231,6 +234,7 @@ class Node:
     def _on_second(self) -> None:
         if not self._stopping:
             self.journal.trim()
+            self.journal.check_space()
             self.blocks.shrink()
             self.monitor.check()
             if self.housekeeping.check():

@@ -2,7 +2,8 @@
 
 It keeps for every file what was written and what a sync made durable, and for every directory which names are durable.
 `MemoryFiles.crash` gives the file system as it may look after a power cut: each unsynced append kept, dropped or torn at
-512 octets, each unsynced name kept or not. `fail_at` makes one call raise. The same contract tests run over this and the
+512 octets, each unsynced name kept or not. `fail_at` makes one call raise,
+`capacity` a full disk. The same contract tests run over this and the
 real disk.
 """
 
@@ -44,7 +45,10 @@ class MemoryFile:
         except OSError:
             self._node.data += data[: len(data) // 2]
             raise
-        self._node.data += data
+        room = self._files.room()
+        self._node.data += data[:room]
+        if room < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def datasync(self) -> None:
         """See `posthouse.journal.files.File`. A failing sync makes nothing durable."""
@@ -71,6 +75,7 @@ class MemoryFiles:
     """See `posthouse.journal.files.Files`.
 
     Attributes:
+        capacity: octets of all files together; more is a full disk.
         calls: how many calls were made so far that a disk may fail.
         names: path to contents, as the running process sees it; ``durable_names`` as the medium has it.
     """
@@ -81,6 +86,8 @@ class MemoryFiles:
         self.directories: set[str] = set()
         self.durable_directories: set[str] = set()
         self.locks: set[str] = set()
+        self.capacity = 1 << 62
+        self.reserved: dict[str, int] = {}
         self.calls = 0
         self._fail_call = -1
         self._fail_errno = errno.EIO
@@ -160,6 +167,23 @@ class MemoryFiles:
         """See `posthouse.journal.files.Files`."""
         self.called("open_append")
         return MemoryFile(self, self._find(path))
+
+    def reserve(self, path: str, size: int) -> None:
+        """See `posthouse.journal.files.Files`."""
+        self.create(path)
+        if self.used() + size > self.capacity:
+            del self.names[path]
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.reserved[path] = size
+
+    def room(self) -> int:
+        """Octets that can still be written."""
+        return max(0, self.capacity - self.used()) if self.capacity < 1 << 62 else 1 << 62
+
+    def used(self) -> int:
+        """Octets taken of the capacity."""
+        held = sum(size for path, size in self.reserved.items() if path in self.names)
+        return held + sum(len(node.data) for node in self.names.values())
 
     def read(self, path: str) -> bytearray:
         """See `posthouse.journal.files.Files`."""

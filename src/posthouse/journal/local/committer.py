@@ -14,6 +14,10 @@ from dataclasses import dataclass
 
 from posthouse.journal.block import Block
 from posthouse.journal.local.log import LocalLog
+from posthouse.journal.local.reserve import NoSpace
+
+# A full disk is tried again so often.
+RETRY_S = 0.5
 
 Ranges = Sequence[tuple[Block, int, int]]
 
@@ -28,32 +32,58 @@ class Commit:
     jobs: Sequence[Callable[[], object]] = ()
 
 
+class Work:
+    """Several commits carried out as one, log by log in the order of the logs; may be continued after a full disk."""
+
+    def __init__(self, commits: Sequence[Commit]) -> None:
+        self._commits = commits
+        gathered: dict[int, tuple[LocalLog, list[tuple[Block, int, int]]]] = {}
+        for commit in commits:
+            for log, ranges in commit.parts:
+                gathered.setdefault(log.order, (log, []))[1].extend(ranges)
+        self._parts = [gathered[order] for order in sorted(gathered)]
+
+    def write(self) -> None:
+        """Write and sync.
+
+        Raises:
+            NoSpace: call it again when there is space.
+            OSError: nothing of these commits may be called durable.
+        """
+        for log, ranges in self._parts:
+            log.write(ranges)
+            log.sync()
+
+    def finish(self) -> None:
+        """What comes behind: trims and jobs.
+
+        Raises:
+            OSError: something failed.
+        """
+        for commit in self._commits:
+            for log, position in commit.trims:
+                log.trim(position)
+            for job in commit.jobs:
+                job()
+
+
 def carry_out(commits: Sequence[Commit]) -> None:
-    """Write and sync ``commits`` as one, log by log in the order in which they appear first; then trim.
+    """Write and sync ``commits``; then trim.
 
     Raises:
         OSError: something failed; nothing of these commits may be called durable.
     """
-    gathered: dict[int, tuple[LocalLog, list[tuple[Block, int, int]]]] = {}
-    for commit in commits:
-        for log, ranges in commit.parts:
-            gathered.setdefault(log.order, (log, []))[1].extend(ranges)
-    for order in sorted(gathered):
-        log, ranges = gathered[order]
-        log.write(ranges)
-        log.sync()
-    for commit in commits:
-        for log, position in commit.trims:
-            log.trim(position)
-        for job in commit.jobs:
-            job()
+    work = Work(commits)
+    work.write()
+    work.finish()
 
 
 class ThreadCommitter:
     """Carries commits out on a thread of its own.
 
     ``post`` runs a callback on the loop thread. Callbacks: ``on_done(number)`` with the highest finished
-    number, ``on_failed(error)`` once.
+    number, ``on_failed(error)`` once. ``on_full()`` is called on this thread when the disk is full; True if space was made. Otherwise it is
+    tried again after a while: publishers are blocked meanwhile, confirms come later, nothing is given up.
     """
 
     def __init__(
@@ -61,10 +91,13 @@ class ThreadCommitter:
         post: Callable[[Callable[[], object]], object],
         on_done: Callable[[int], object],
         on_failed: Callable[[OSError], object],
+        on_full: Callable[[], bool],
     ) -> None:
         self._post = post
         self._on_done = on_done
         self._on_failed = on_failed
+        self._on_full = on_full
+        self._stopping = threading.Event()
         self._queue: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="posthouse-commit", daemon=True)
         self._thread.start()
@@ -75,6 +108,7 @@ class ThreadCommitter:
 
     def stop(self) -> None:
         """Carry out what is queued, then end. Blocking."""
+        self._stopping.set()
         self._queue.put(None)
         self._thread.join()
 
@@ -93,7 +127,9 @@ class ThreadCommitter:
             if failed or not commits:
                 continue
             try:
-                carry_out(commits)
+                work = Work(commits)
+                self._write(work)
+                work.finish()
             except OSError as error:
                 failed = True
                 self._report_failure(error)
@@ -101,6 +137,22 @@ class ThreadCommitter:
             number = max(commit.number for commit in commits)
             if number:
                 self._report(number)
+
+    def _write(self, work: Work) -> None:
+        """Write, waiting for space as long as the disk is full.
+
+        Raises:
+            OSError: something that is final, a disk that is still full at the stop among it.
+        """
+        while True:
+            try:
+                work.write()
+                return
+            except NoSpace:
+                if self._on_full():
+                    continue
+                if self._stopping.wait(RETRY_S):
+                    raise
 
     def _report(self, number: int) -> None:
         self._post(lambda: self._on_done(number))
@@ -117,25 +169,44 @@ class InlineCommitter:
         post: Callable[[Callable[[], object]], object],
         on_done: Callable[[int], object],
         on_failed: Callable[[OSError], object],
+        on_full: Callable[[], bool],
     ) -> None:
         self._post = post
         self._on_done = on_done
         self._on_failed = on_failed
+        self._on_full = on_full
+        self._waiting: list[tuple[Work, int]] = []
         self._failed = False
 
     def submit(self, commit: Commit) -> None:
-        """Carry a commit out now."""
-        if self._failed:
-            return
-        try:
-            carry_out([commit])
-        except OSError as error:
-            self._failed = True
-            failure = error
-            self._post(lambda: self._on_failed(failure))
-            return
-        if commit.number:
-            self._post(lambda: self._on_done(commit.number))
+        """Carry a commit out now, unless the disk is full."""
+        self._waiting.append((Work([commit]), commit.number))
+        self.retry()
+
+    def retry(self) -> None:
+        """Carry out what waits."""
+        while self._waiting and not self._failed:
+            work, number = self._waiting[0]
+            try:
+                work.write()
+                work.finish()
+            except NoSpace:
+                if self._on_full():
+                    continue
+                return
+            except OSError as error:
+                self._failed = True
+                self._report_failure(error)
+                return
+            self._waiting.pop(0)
+            if number:
+                self._report(number)
+
+    def _report(self, number: int) -> None:
+        self._post(lambda: self._on_done(number))
+
+    def _report_failure(self, error: OSError) -> None:
+        self._post(lambda: self._on_failed(error))
 
     def stop(self) -> None:
         """Nothing is queued."""

@@ -77,6 +77,21 @@ class DiskFiles:
         """See `posthouse.journal.files.Files`."""
         return DiskFile(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW))
 
+    def reserve(self, path: str, size: int) -> None:
+        """See `posthouse.journal.files.Files`."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, FILE_MODE)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, size)
+            else:  # macOS
+                os.ftruncate(fd, size)
+        except OSError:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(fd)
+
     def read(self, path: str) -> bytearray:
         """See `posthouse.journal.files.Files`."""
         with open(path, "rb", buffering=0) as file:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -25,8 +26,11 @@ from posthouse.journal.local import snapshots
 from posthouse.journal.local.committer import Commit
 from posthouse.journal.local.log import SEGMENT_SIZE, LocalLog
 from posthouse.journal.local.pager import LocalPager
+from posthouse.journal.local.reserve import Reserve
 from posthouse.journal.recovered import Recovered, RecoveryReport
 from posthouse.journal.table import Table
+
+log = logging.getLogger(__name__)
 
 FORMAT = b"posthouse 1\n"
 IN_FLIGHT_MAX = 2
@@ -43,7 +47,9 @@ class Committer(Protocol):
 
 
 Post = Callable[[Callable[[], object]], object]
-CommitterFactory = Callable[[Post, Callable[[int], object], Callable[[OSError], object]], Committer]
+CommitterFactory = Callable[
+    [Post, Callable[[int], object], Callable[[OSError], object], Callable[[], bool]], Committer
+]
 
 
 def _ignore(_: object) -> None:
@@ -63,6 +69,7 @@ class LocalJournal:
         *,
         durability: str = "fsync",
         segment_size: int = SEGMENT_SIZE,
+        reserve_size: int = 0,
     ) -> None:
         self._files = files
         self._directory = directory
@@ -87,6 +94,7 @@ class LocalJournal:
         )
         self._shard.order = 1
         self._snapshots = snapshots.SnapshotStore(files, f"{directory}/snapshots")
+        self._reserve = Reserve(files, f"{directory}/reserve", reserve_size)
         self._jobs: list[Callable[[], object]] = []
         self._claimant = ""
         self.pager = LocalPager(files, f"{directory}/pages", self._shard)
@@ -96,6 +104,7 @@ class LocalJournal:
         self._trimmed_to = 0
         self._trims: list[tuple[LocalLog, int]] = []
         self.bytes_in_flight = 0
+        self.is_full = False
         self.has_failed = False
         self.shard: LogBuffer | None = self._shard.buffer
         self.table = Table(self._definitions.buffer)
@@ -105,6 +114,7 @@ class LocalJournal:
         self.next_commit = 1
         self.on_committed: Callable[[int], object] = _ignore
         self.on_failed: Callable[[OSError], object] = _ignore
+        self.on_full: Callable[[], object] = lambda: None
 
     @property
     def durability(self) -> str:
@@ -150,7 +160,11 @@ class LocalJournal:
         if self.snapshot is not None:
             start, epoch = self.snapshot.start, self.snapshot.epoch
         yield from self._shard.recover(self._claimant, start, epoch)
-        self._committer = self._make_committer(self._post, self._on_done, self._on_failure)
+        if not self._reserve.take():
+            log.warning("the disk is too full for the reserve file %s/reserve", self._directory)
+        self._committer = self._make_committer(
+            self._post, self._on_done, self._on_failure, self._make_space
+        )
 
     def _check_format(self) -> None:
         path = f"{self._directory}/format"
@@ -175,17 +189,17 @@ class LocalJournal:
 
     def _rewrite_definitions(self) -> None:
         """Append the whole table once more, sync it, and drop the segments before it."""
-        log = self._definitions
-        start = log.buffer.position
-        log.roll_at(start)
+        definitions = self._definitions
+        start = definitions.buffer.position
+        definitions.roll_at(start)
         for frame in self.table.frames():
-            log.buffer.append(frame)
-        ranges = log.buffer.seal()
-        log.write(ranges)
-        log.sync()
+            definitions.buffer.append(frame)
+        ranges = definitions.buffer.seal()
+        definitions.write(list(ranges))
+        definitions.sync()
         for block, _, _ in ranges:
             self._blocks.unpin(block)
-        log.trim(start)
+        definitions.trim(start)
         self.table.changes = self.table.live()
 
     @property
@@ -222,6 +236,24 @@ class LocalJournal:
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """See `posthouse.journal.api.Journal.end_snapshot`: the log must have all that the snapshot knew of."""
         self._jobs.append(writer.finish)
+
+    def _make_space(self) -> bool:
+        """On the committer's thread: the disk is full. Whether the reserve helped."""
+        if not self.is_full:
+            self.is_full = True
+            log.error("the disk is full: publishers are blocked until there is space again")
+            self._post(self.on_full)
+        return self._reserve.give()
+
+    def check_space(self) -> None:
+        """See `posthouse.journal.api.Journal.check_space`."""
+        if self.is_full and not self.is_busy and not self.has_failed:
+            try:
+                self.is_full = not self._reserve.take()
+            except OSError as error:
+                log.error("cannot make the reserve file again: %s", error)
+            if not self.is_full:
+                log.warning("the disk has space again")
 
     def _on_done(self, number: int) -> None:
         while self._in_flight and self._in_flight[0][0] <= number:

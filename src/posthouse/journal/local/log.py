@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from posthouse.journal import entry
 from posthouse.journal.block import Block, LogBuffer
@@ -23,6 +23,7 @@ from posthouse.journal.constants import (
     KIND_CLAIM,
 )
 from posthouse.journal.files import File, Files
+from posthouse.journal.local.reserve import NO_SPACE, NoSpace
 from posthouse.journal.recovered import Recovered, RecoveryReport
 
 log = logging.getLogger(__name__)
@@ -286,32 +287,53 @@ class LocalLog:
         ranges = self.buffer.seal()
         block, start, _ = ranges[0]
         block.data[start + 5] |= ENTRY_FLAG_CLAIM
-        self.write(ranges)
+        self.write(list(ranges))
         self.sync()
         for block, _, _ in ranges:
             self.buffer.table.unpin(block)
 
     # --- writing --------------------------------------------------------------------------------
 
-    def write(self, ranges: Sequence[tuple[Block, int, int]]) -> None:
-        """Checksum and append sealed entries, rolling to a new segment where one is full."""
-        pieces: list[memoryview] = []
-        for block, start, end in ranges:
-            size = end - start
-            if self._active_size and self._active_size + size > self._segment_size:
-                self._append(pieces)
-                pieces = []
-                self._roll(block.base + start)
-            entry.finish(block.data, start, end)
-            pieces.append(memoryview(block.data)[start:end])
-            self._active_size += size
-        self._append(pieces)
+    def write(self, ranges: list[tuple[Block, int, int]]) -> None:
+        """Checksum and append sealed entries, rolling to a new segment where one is full.
 
-    def _append(self, pieces: list[memoryview]) -> None:
-        if pieces:
-            assert self._file is not None
-            self._dirty = True
+        What was appended is taken out of ``ranges``. Where the disk is full, what it took of a record is cut off again: called
+        once more with what is left, it goes on where it stopped.
+
+        Raises:
+            NoSpace: the disk is full.
+            OSError: something that is final.
+        """
+        while ranges:
+            pieces: list[memoryview] = []
+            size = 0
+            for block, start, end in ranges:
+                length = end - start
+                if (
+                    self._active_size + size
+                    and self._active_size + size + length > self._segment_size
+                ):
+                    break
+                entry.finish(block.data, start, end)
+                pieces.append(memoryview(block.data)[start:end])
+                size += length
+            if not pieces:
+                self._roll(ranges[0][0].base + ranges[0][1])
+                continue
+            self._append(pieces, size)
+            del ranges[: len(pieces)]
+
+    def _append(self, pieces: list[memoryview], size: int) -> None:
+        assert self._file is not None
+        self._dirty = True
+        try:
             self._file.append(pieces)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            self._files.truncate(self._path(self._bases[-1]), self._active_size)
+            raise NoSpace(error.errno, error.strerror) from error
+        self._active_size += size
 
     def roll_at(self, base: int) -> None:
         """Start a new segment at ``base``, the end of the log, unless the active one is empty."""
@@ -319,12 +341,24 @@ class LocalLog:
             self._roll(base)
 
     def _roll(self, base: int) -> None:
-        """Seal the active segment and go on in a new one."""
+        """Seal the active segment and go on in a new one; nothing is changed if that cannot be made."""
         assert self._file is not None
         self.sync()
+        path = self._path(base)
+        try:
+            file = self._files.create(path)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise NoSpace(error.errno, error.strerror) from error
+        try:
+            self._files.sync_directory(self._directory)
+        except OSError:
+            file.close()
+            self._files.unlink(path)
+            raise
         self._file.close()
-        self._file = self._files.create(self._path(base))
-        self._files.sync_directory(self._directory)
+        self._file = file
         self._bases.append(base)
         self._active_size = 0
 
