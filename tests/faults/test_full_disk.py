@@ -44,9 +44,7 @@ def bodies(peer: Peer, queue: str) -> list[bytes]:
 def test_commits_wait_for_space_and_lose_nothing(seed: int) -> None:
     choice = random.Random(seed)
     files = MemoryFiles()
-    world = World(
-        "/data", files=files, durability="fsync", segment_size=8192, reserve_size=RESERVE
-    )
+    world = World("/data", files=files, durability="fsync", segment_size=8192, reserve_size=RESERVE)
     peer = world.peer()
     peer.call(methods.QueueDeclare(queue="q", durable=True))
     peer.call(methods.QueueDeclare(queue="other", durable=True))

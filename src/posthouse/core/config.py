@@ -184,6 +184,10 @@ class AuthConfig(Section):
         "Patterns of the first user's configure, write and read permission on the default vhost.",
         rabbitmq_key="default_permissions",
     )  # fmt: skip
+    refusal_delay_ms: int = _setting(
+        1000, "How long a refused login waits for its answer: guessing passwords shall be slow.",
+        minimum=0, maximum=5000,
+    )  # fmt: skip
     loopback_users: tuple[str, ...] = _setting(
         ("guest",), "Users that may connect from this machine only.", rabbitmq_key="loopback_users"
     )

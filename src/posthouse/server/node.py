@@ -163,6 +163,7 @@ class Node:
                 config.node.name, PROFILE, f"Python {platform.python_version()}"
             ),
             on_open=self._on_session_open,
+            refuse_later=self._refuse_later,
             alarm_reason=lambda: self.monitor.reason,
             message_size_max=config.amqp.max_message_size_bytes,
             output_high_bytes=config.limits.output_high_water_bytes,
@@ -196,6 +197,13 @@ class Node:
     def _on_session_open(self, session: Session) -> None:
         assert session.transport is not None
         self.listener.opened(session.transport)  # type: ignore[arg-type]  # a Connection
+
+    def _refuse_later(self, refuse: Callable[[], object]) -> None:
+        def now() -> None:
+            refuse()
+            self.tick.settle()
+
+        self._loop.call_later(self._config.auth.refusal_delay_ms / 1000, now)
 
     def _on_alarm(self, is_alarmed: bool) -> None:
         """Publishers are blocked at their next publish, or all let go."""

@@ -11,8 +11,11 @@ from tests.support.nodes import PosthouseNode
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[PosthouseNode]:
-    node = PosthouseNode().start()
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PosthouseNode]:
+    """Hundreds of logins are refused here: they are not made to wait (tests/unit/protocols/test_session.py has the delay)."""
+    config = tmp_path_factory.mktemp("config") / "posthouse.toml"
+    config.write_text("[auth]\nrefusal_delay_ms = 0\n", encoding="utf-8")
+    node = PosthouseNode(options=["--config", str(config)]).start()
     try:
         yield node
         node.check()

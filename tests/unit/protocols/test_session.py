@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import pytest
 
 from posthouse.wire.amqp091 import methods
@@ -55,6 +58,33 @@ def test_wrong_password_gets_403_with_rabbitmqs_text(world: World) -> None:
         "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
         "For details see the broker logfile."
     )
+
+
+def test_a_refused_login_waits_and_nothing_is_read_meanwhile(world: World) -> None:
+    waiting: list[Callable[[], object]] = []
+    world.services = dataclasses.replace(world.services, refuse_later=waiting.append)
+    for user in ("guest", "nobody"):
+        peer = Peer(world)
+        peer.open(user=user, password="wrong", channel=False)
+        assert not isinstance(peer.last(0), methods.ConnectionClose)
+        peer.octets(b"what comes now is not looked at")
+        assert len(waiting) == 1
+        waiting.pop()()
+        world.settle()
+        peer.flush()
+        assert peer.last(0).reply_code == 403
+        peer.send(methods.ConnectionCloseOk(), channel=0)
+        assert peer.is_closed
+
+
+def test_a_client_that_left_before_its_refusal_is_forgotten(world: World) -> None:
+    waiting: list[Callable[[], object]] = []
+    world.services = dataclasses.replace(world.services, refuse_later=waiting.append)
+    peer = Peer(world)
+    peer.open(password="wrong", channel=False)
+    peer.close()
+    waiting.pop()()
+    assert not peer.session.on
 
 
 def test_unknown_user_gets_the_same_answer_as_a_wrong_password(world: World) -> None:

@@ -53,12 +53,17 @@ CLOSE_TIMEOUT_S = 30
 LINGER_S = 5
 
 
+def _at_once(callback: Callable[[], object]) -> None:
+    callback()
+
+
 class State(enum.Enum):
     """Where the connection is in its life."""
 
     HEADER = "waiting for the protocol header"
     START_OK = "starting"
     SECURE_OK = "securing"
+    REFUSED = "waiting to be told that the login was refused"
     TUNE_OK = "tuning"
     OPEN = "opening"
     RUNNING = "running"
@@ -79,7 +84,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class SessionServices:
-    """What all sessions of a node share."""
+    """What all sessions of a node share. ``refuse_later`` calls back when a refused login may be answered."""
 
     broker: Broker
     dispatcher: Dispatcher
@@ -92,6 +97,7 @@ class SessionServices:
     profile: Profile = PROFILE
     message_size_max: int = 134217728
     output_high_bytes: int = 1 << 20
+    refuse_later: Callable[[Callable[[], object]], object] = _at_once
     queue_high_bytes: int = 32 << 20
     consumers_per_channel_max: int = 0
     mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN")
@@ -356,8 +362,17 @@ class Session(ConnectionCore):
         self.put(self.services.tune_frame)
 
     def _refuse_login(self, reason: str) -> None:
+        """Say no, after a while that makes guessing slow (P19); until then nothing more is read."""
         log.warning("connection %s: %s login refused: %s", self, self._mechanism_name, reason)
+        self.state = State.REFUSED
+        self.stopped = True
+        self.services.refuse_later(self._say_refusal)
+
+    def _say_refusal(self) -> None:
+        if self.state is not State.REFUSED:
+            return
         if self.capabilities.get("authentication_failure_close"):
+            self.stopped = False
             self.fail(
                 AmqpError(
                     403,
@@ -368,7 +383,6 @@ class Session(ConnectionCore):
         else:
             # RabbitMQ: such clients get a closed socket and no frame.
             self._finish()
-            self.stopped = True
 
     def _on_tune_ok(self, method: methods.ConnectionTuneOk) -> None:
         services = self.services
