@@ -7,41 +7,13 @@ RabbitMQ: one alarm blocks every connection from its next publish on; ``connecti
 from __future__ import annotations
 
 import logging
-import os
-import pathlib
 import shutil
 from collections.abc import Callable
 
 from posthouse.core.config import LimitsConfig
+from posthouse.server.memory import memory_total_bytes, memory_used_bytes
 
 log = logging.getLogger(__name__)
-
-CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
-
-
-def memory_total_bytes() -> int:
-    """Memory this process may use: the machine's, or less where a control group says so."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in CGROUP_LIMITS:
-        try:
-            text = pathlib.Path(name).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            total = min(total, int(text))
-    return total
-
-
-def memory_used_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell (no ``/proc``)."""
-    try:
-        text = pathlib.Path("/proc/self/statm").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def disk_free_bytes(directory: str) -> int:

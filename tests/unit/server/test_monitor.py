@@ -10,8 +10,6 @@ from posthouse.core.config import LimitsConfig
 from posthouse.server.monitor import (
     Monitor,
     disk_free_bytes,
-    memory_total_bytes,
-    memory_used_bytes,
 )
 
 
@@ -83,7 +81,6 @@ def test_the_watermark_zero_blocks_at_once() -> None:
 
 
 def test_reads_the_real_machine(tmp_path: pathlib.Path) -> None:
-    assert 1 << 20 < memory_used_bytes() < memory_total_bytes()
     assert disk_free_bytes(str(tmp_path)) > 0
 
 

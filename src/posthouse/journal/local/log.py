@@ -19,11 +19,11 @@ from posthouse.journal.block import Block, LogBuffer
 from posthouse.journal.constants import (
     ENTRY_FLAG_CLAIM,
     ENTRY_HEADER_SIZE,
-    ENTRY_MAGIC_BYTES,
     KIND_CLAIM,
 )
 from posthouse.journal.files import File, Files
 from posthouse.journal.local.reserve import NO_SPACE, NoSpace
+from posthouse.journal.local.survey import find_good, survey
 from posthouse.journal.recovered import Recovered, RecoveryReport
 
 log = logging.getLogger(__name__)
@@ -134,49 +134,27 @@ class LocalLog:
         """Find the good entries of a segment from offset ``at`` on; they, the epoch, and the position behind."""
         path = self._path(base)
         size = len(data)
-        entries: list[tuple[int, int]] = []
-        while True:
-            found, at, epoch = entry.scan(data, at, size, base, epoch)
-            entries += found
-            if at >= size:
-                break
-            resume = self._find_good(data, at, size, base, epoch)
-            if resume < 0:
-                break
-            if resume > at:
-                self._set_aside(path, data)
-                self.report.damaged.append((segment_name(base), at, resume - at))
-                log.error("%s: damage at offset %d, %d octets skipped", path, at, resume - at)
-            # The claim of this epoch may be in what was lost.
-            at, epoch = resume, -1
-        if at < size:
+        found = survey(data, base, at, epoch)
+        damaged = list(found.gaps)
+        if found.end < size:
             if is_last:
-                self._files.truncate(path, at)
-                self.report.torn.append((segment_name(base), at, size - at))
+                self._files.truncate(path, found.end)
+                self.report.torn.append((segment_name(base), found.end, size - found.end))
                 log.warning(
-                    "%s: torn tail cut at offset %d, %d octets dropped", path, at, size - at
+                    "%s: torn tail cut at offset %d, %d octets dropped",
+                    path,
+                    found.end,
+                    size - found.end,
                 )
             else:
-                self._set_aside(path, data)
-                self.report.damaged.append((segment_name(base), at, size - at))
-                log.error("%s: damage at offset %d, %d octets skipped", path, at, size - at)
-        self.report.entries += len(entries)
+                damaged.append((found.end, size))
+        for start, end in damaged:
+            self._set_aside(path, data)
+            self.report.damaged.append((segment_name(base), start, end - start))
+            log.error("%s: damage at offset %d, %d octets skipped", path, start, end - start)
+        self.report.entries += len(found.entries)
         self.report.octets += size
-        return entries, epoch, base + (at if is_last else size)
-
-    def _find_good(self, data: bytearray, at: int, size: int, base: int, epoch: int) -> int:
-        """The offset of the next good entry from a bad place on, or -1: then it is a torn tail.
-
-        Entries of an epoch below ``epoch`` do not count: they are left over from before a cut.
-        """
-        found = data.find(ENTRY_MAGIC_BYTES, at)
-        while found >= 0:
-            if found % 8 == 0 and entry.measure(data, found, size, base + found) > 0:
-                written = int.from_bytes(data[found + 8 : found + 16], "little")
-                if written >= epoch:
-                    return found
-            found = data.find(ENTRY_MAGIC_BYTES, found + 1)
-        return -1
+        return found.entries, found.epoch, base + (found.end if is_last else size)
 
     def _set_aside(self, path: str, data: bytearray | None) -> None:
         """Keep a copy of a damaged file, whose content is ``data`` if that is known, before anything changes it."""
@@ -266,7 +244,7 @@ class LocalLog:
             _, at, _ = entry.scan(data, at, size, base, -1)
             if at >= size:
                 return is_damaged
-            resume = self._find_good(data, at, size, base, 0)
+            resume = find_good(data, at, base, 0)
             resume = size if resume < 0 else resume
             log.error(
                 "%s: damage at position %d, %d octets", self._directory, base + at, resume - at

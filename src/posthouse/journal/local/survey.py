@@ -1,0 +1,59 @@
+"""What is good in a segment's octets, and what is not; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posthouse.journal import entry
+from posthouse.journal.constants import ENTRY_MAGIC_BYTES
+
+
+@dataclass
+class Survey:
+    """Offsets are in the segment.
+
+    Attributes:
+        entries: (start, end) of each good entry.
+        gaps: (start, end) of what is damaged between good entries.
+        end: behind the last good entry; what follows, if anything does, is a torn tail, or damage where more segments follow.
+        epoch: of the last good entry, -1 if there is none.
+    """
+
+    entries: list[tuple[int, int]]
+    gaps: list[tuple[int, int]]
+    end: int
+    epoch: int
+
+
+def survey(data: bytearray, base: int, at: int = 0, epoch: int = -1) -> Survey:
+    """Look at the segment at position ``base`` from offset ``at`` on, where the log has ``epoch`` (-1: not known)."""
+    size = len(data)
+    found = Survey([], [], at, epoch)
+    while True:
+        entries, at, found.epoch = entry.scan(data, at, size, base, found.epoch)
+        found.entries += entries
+        found.end = at
+        if at >= size:
+            return found
+        resume = find_good(data, at, base, found.epoch)
+        if resume < 0:
+            return found
+        if resume > at:
+            found.gaps.append((at, resume))
+        # The claim of this epoch may be in what was lost.
+        at, found.epoch = resume, -1
+
+
+def find_good(data: bytearray, at: int, base: int, epoch: int) -> int:
+    """The offset of the next good entry from a bad place on, or -1.
+
+    Entries of an epoch below ``epoch`` do not count: they are left over from before a cut.
+    """
+    found = data.find(ENTRY_MAGIC_BYTES, at)
+    while found >= 0:
+        if found % 8 == 0 and entry.measure(data, found, len(data), base + found) > 0:
+            written = int.from_bytes(data[found + 8 : found + 16], "little")
+            if written >= epoch:
+                return found
+        found = data.find(ENTRY_MAGIC_BYTES, found + 1)
+    return -1
