@@ -25,6 +25,7 @@ EX_CONFIG: Final = 78
 # command -> (module, attribute, sentence for --help)
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "start": ("posthouse.cli.start", "start", "Run a broker in the foreground."),
+    "check": ("posthouse.cli.check", "check", "Check a data directory offline, and repair it."),
     "perf": ("posthouse.cli.perf", "perf", "Load a broker and measure it."),
     "version": (
         "posthouse.cli.version",

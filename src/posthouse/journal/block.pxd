@@ -23,6 +23,7 @@ cdef class Block:
     cdef readonly bint is_out
     cdef bint is_listed
     cdef public uint64_t place
+    cdef bint is_restored
     cdef public bint is_watched
     cdef public Py_ssize_t live
 

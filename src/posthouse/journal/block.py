@@ -42,6 +42,7 @@ class Block:
         is_whole: the bytes are in memory and undamaged; otherwise ask `BlockTable.bring` before reading a record.
         is_out: the bytes are not in memory.
         place: log position where they are on disk: ``base``, or the entry that the cleaner copied what is live to.
+        is_restored: entries that name it come from a snapshot, and are believed only where a record stands.
         is_watched: the cleaner wants to know what is settled (`Dispatcher.settled`).
         live: octets that a walk found needed.
     """
@@ -61,6 +62,7 @@ class Block:
         self.is_out = False
         self.is_listed = False
         self.place = base
+        self.is_restored = False
         self.is_watched = False
         self.live = 0
 
@@ -145,6 +147,7 @@ class BlockTable:
         block.is_durable = True
         block.is_out = True
         block.is_whole = False
+        block.is_restored = True
         return block
 
     def release(self, block: Block) -> None:
@@ -236,7 +239,7 @@ class BlockTable:
         block.data = data
         block.p = mem.address(data)
         block.is_out = False
-        block.is_whole = outcome > 0
+        block.is_whole = outcome > 0 and not block.is_restored
         self.bytes_live += block.capacity
         if not block.is_listed:
             block.is_listed = True

@@ -223,7 +223,9 @@ class LocalLog:
         try:
             head = bytearray(ENTRY_HEADER_SIZE)
             self._files.read_at(path, offset, memoryview(head))
-            found = head + bytes(int.from_bytes(head[24:28], "little"))
+            # A damaged length must not make us take memory for it.
+            most = max(0, self._files.size(path) - offset - len(head))
+            found = head + bytes(min(int.from_bytes(head[24:28], "little"), most))
             self._files.read_at(path, offset, memoryview(found))
         except OSError as error:
             log.error("%s: cannot read position %d: %s", self._directory, place, error)
@@ -245,7 +247,7 @@ class LocalLog:
             if at >= size:
                 return is_damaged
             resume = find_good(data, at, base, 0)
-            resume = size if resume < 0 else resume
+            resume = resume if 0 <= resume < size else size
             log.error(
                 "%s: damage at position %d, %d octets", self._directory, base + at, resume - at
             )
