@@ -149,7 +149,8 @@ class KillRun:
         link.consume(queue, 2000)
         while len(found) < expected:
             if not select.select([link], [], [], STALL_S)[0]:
-                raise RuntimeError(f"{queue}: nothing after {len(found)} of {expected} messages")
+                said = self.node.stderr()[-2000:]
+                raise RuntimeError(f"{queue}: nothing after {len(found)} of {expected}: {said}")
             tag = 0
             for event in link.receive():
                 if event.method == amqp.BASIC_CONSUME_OK:

@@ -147,7 +147,6 @@ class Restorer:
                 block.place = place
                 self.bases.append(base)
                 self.found.append(block)
-        self.log.history.extend(sorted(self.found, key=_place))
 
     def add_held(self, number: int, data: bytearray) -> None:
         """What had been delivered or had come back, in any order."""
@@ -207,6 +206,7 @@ class Restorer:
                 while held:
                     position, size, flags = held.popleft()
                     self.push(queue, position, size, flags)
+        self.log.history.extend(sorted(self.found, key=_place))
         for y in self.found:
             block = y
             self.blocks.release(block)

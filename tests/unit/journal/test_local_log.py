@@ -301,3 +301,32 @@ def test_definitions_are_rewritten_when_mostly_dead() -> None:
         sum(len(files.read(f"/data/definitions/{n}")) for n in files.list("/data/definitions"))
         < 2000
     )
+
+
+def test_segments_may_be_trimmed_while_a_block_is_read_back() -> None:
+    """The committer's thread trims while the loop's reads: what is read must not shift."""
+    files = MemoryFiles()
+    store = Store(files).open()
+    for n in range(12):
+        store.append(b"%04d" % n + bytes(1500))
+        store.journal.commit()
+        store.step.write()
+        store.step.sync()
+    log = store.journal._shard
+    bases = list(log._bases)
+    assert len(bases) >= 4
+    start, end = bases[1], bases[3]
+    good = bytearray(end - start)
+    assert log.read_back(start, good, len(good)) == 1
+    read_at = files.read_at
+
+    def trims_meanwhile(path: str, offset: int, into: memoryview) -> int:
+        count = read_at(path, offset, into)
+        log.trim(bases[1])
+        return count
+
+    files.read_at = trims_meanwhile  # type: ignore[method-assign]
+    again = bytearray(end - start)
+    assert log.read_back(start, again, len(again)) == 1
+    assert log.segment_count == len(bases) - 1
+    assert again == good

@@ -63,6 +63,7 @@ class LocalLog:
         self._sync = sync
         self._file: File | None = None
         self._active_size = 0
+        # Replaced, never changed: the loop thread reads while the committer's ends and trims segments.
         self._bases: list[int] = []
         self._dirty = False
         self.buffer = buffer
@@ -168,6 +169,13 @@ class LocalLog:
         file.close()
         self._files.sync_directory(self._directory)
 
+    def _try_set_aside(self, path: str) -> None:
+        """The same while messages are served: they do not wait for a disk that refuses a copy."""
+        try:
+            self._set_aside(path, None)
+        except OSError as error:
+            log.error("%s: cannot keep a copy of the damaged file: %s", path, error)
+
     def _adopt(
         self, data: bytearray, base: int, entries: list[tuple[int, int]]
     ) -> Iterator[Recovered]:
@@ -218,8 +226,9 @@ class LocalLog:
 
         As `read_back`; what was not moved stays zero.
         """
-        n = bisect.bisect_right(self._bases, place) - 1
-        path, offset = self._path(self._bases[n]), place - self._bases[n]
+        bases = self._bases
+        first = bases[bisect.bisect_right(bases, place) - 1]
+        path, offset = self._path(first), place - first
         try:
             head = bytearray(ENTRY_HEADER_SIZE)
             self._files.read_at(path, offset, memoryview(head))
@@ -236,7 +245,7 @@ class LocalLog:
             return 1
         log.error("%s: damage at position %d, %d octets", self._directory, place, len(found))
         self.report.damaged.append((self._directory, place, len(found)))
-        self._set_aside(path, None)
+        self._try_set_aside(path)
         return 0
 
     def _blank_damage(self, base: int, data: bytearray, size: int) -> bool:
@@ -252,9 +261,8 @@ class LocalLog:
                 "%s: damage at position %d, %d octets", self._directory, base + at, resume - at
             )
             self.report.damaged.append((self._directory, base + at, resume - at))
-            self._set_aside(
-                self._path(self._bases[bisect.bisect_right(self._bases, base + at) - 1]), None
-            )
+            bases = self._bases
+            self._try_set_aside(self._path(bases[bisect.bisect_right(bases, base + at) - 1]))
             data[at:resume] = bytes(resume - at)
             at, is_damaged = resume, True
 
@@ -339,7 +347,7 @@ class LocalLog:
             raise
         self._file.close()
         self._file = file
-        self._bases.append(base)
+        self._bases = [*self._bases, base]
         self._active_size = 0
 
     def sync(self) -> None:
@@ -360,7 +368,7 @@ class LocalLog:
             self._files.unlink(self._path(self._bases[0]))
             if self._sync:
                 self._files.sync_directory(self._directory)
-            self._bases.pop(0)
+            self._bases = self._bases[1:]
             removed += 1
         return removed
 
