@@ -87,8 +87,8 @@ format: $(VENV)/.lint  ## rewrite the sources as ruff wants them
 bench: $(VENV)/.kernels  ## measure, beside RabbitMQ where it is installed (ARGS="--scenarios A16 ...")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-torture: $(VENV)/.kernels $(VENV)/.test  ## the long tests: twenty kills, slow marks
-	@POSTHOUSE_KILLS=20 $(BIN)/python -m pytest -q $(wildcard tests/faults tests/property) --timeout 1800 $(TEST_FLAGS)
+torture: $(VENV)/.kernels $(VENV)/.test  ## the long tests (ARGS="--list", ARGS="kill --units 2")
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 annotate: $(VENV)/.package  ## Cython's annotated pages of the kernels, under src
 	@POSTHOUSE_ANNOTATE=1 $(BIN)/python setup.py -q build_ext --inplace

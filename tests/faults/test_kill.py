@@ -1,7 +1,7 @@
 """Kill test: SIGKILL under load, at random moments, again and again on the same directory.
 
 No confirmed message is lost, none is duplicated but as redelivered, order holds, transactions are whole, acknowledgements older than a
-second are kept. `POSTHOUSE_KILLS` is the number of kills (default 5, twenty under `make torture`); `POSTHOUSE_SEED` the seed.
+second are kept. `POSTHOUSE_KILLS` is the number of kills (default 5; `python -m tests.torture kill` does two hundred); `POSTHOUSE_SEED` the seed.
 """
 
 from __future__ import annotations

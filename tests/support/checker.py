@@ -24,6 +24,7 @@ from tests.support import link as amqp
 from tests.support import roles
 from tests.support.history import History, Identity, Session, read_body
 from tests.support.nodes import PosthouseNode
+from tests.torture.campaign import Campaign
 
 ROUTES = {
     "w0": ["work.0", "archive"],
@@ -211,6 +212,33 @@ def report_of(
             return KillRun(node, seed, damage).run(kills)
         finally:
             node.stop()
+
+
+KILLS_A_UNIT = 10
+
+
+def _unit(seed: int) -> dict[str, float]:
+    """Ten kills of one broker; another load with each seed."""
+    report = report_of(KILLS_A_UNIT, seed)
+    if not report["clean"]:
+        raise AssertionError(json.dumps(report))
+    sums = ("kills", "confirmed", "committed_in_tx", "transactions", "moved", "deliveries")
+    counts = ("lost", "duplicates", "order", "half_transactions", "forgotten_acks")
+    more = ("redeliveries", "acks", "acks_beyond_grace")
+    return {
+        **{name: report[name] for name in (*sums, *more, *counts)},
+        "oldest_forgotten_ack_ms_max": report["oldest_forgotten_ack_ms"],
+        "restart_ms_max": report["restart_max_ms"],
+    }
+
+
+CAMPAIGN = Campaign(
+    name="kill",
+    what="SIGKILL under load, ten times in a unit: nothing confirmed is lost, doubled, out of order or half (P1-P6, P8)",
+    units=20,
+    run=_unit,
+    timeout_s=600.0,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

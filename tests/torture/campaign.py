@@ -23,6 +23,7 @@ class Campaign:
         run: does the unit with this seed and returns its figures; raises when a promise is broken, with a message that says which.
         is_alone: it measures time or fills the machine, so nothing else may run beside it.
         batch: seeds done in one process before the next one is started; small units want many.
+        timeout_s: a unit that takes longer has failed; its process is ended.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Campaign:
     run: Callable[[int], Figures]
     is_alone: bool = False
     batch: int = 1
+    timeout_s: float = 900.0
 
 
 def add_up(total: dict[str, float], figures: Figures) -> None:

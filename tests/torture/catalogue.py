@@ -1,0 +1,29 @@
+"""The list of campaigns: where each one is. They are imported when they are wanted, so that one that does not import harms no other."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from tests.torture.campaign import Campaign
+
+# Name on the command line -> module and attribute; the order is that of a whole run.
+CAMPAIGNS: Final[dict[str, str]] = {
+    "kill": "tests.support.checker:CAMPAIGN",
+}
+
+
+def load(where: str) -> Campaign:
+    """Import a campaign.
+
+    Args:
+        where: ``module:ATTRIBUTE``, as in `CAMPAIGNS`.
+
+    Raises:
+        TypeError: something else stands there.
+    """
+    module, _, attribute = where.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, Campaign):
+        raise TypeError(f"{where} is {type(found).__name__}, not a campaign")
+    return found
