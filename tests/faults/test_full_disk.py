@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import random
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
 
 import pytest
 
 from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
-from tests.support import link as amqp
+from tests.support.full_disk import fill_often
 from tests.support.inmemory import Peer, World
-from tests.support.nodes import PosthouseNode
 
 PERSISTENT = BasicProperties(delivery_mode=2)
 RESERVE = 4096
@@ -115,91 +109,11 @@ def test_a_sync_that_says_no_space_is_final() -> None:
     assert confirmed_tags(peer) == 0
 
 
-@pytest.fixture
-def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A file system of 48 MiB."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(tmp_path)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs root and mount")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * ROUNDS)
-def test_a_real_disk_fills_and_empties(
-    small_disk: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    config = tmp_path_factory.mktemp("config") / "posthouse.toml"
-    config.write_text(
-        "[limits]\ndisk_free_limit_bytes = 0\n[log]\nsegment_size_bytes = 1048576\n",
-        encoding="utf-8",
-    )
-    node = PosthouseNode(small_disk / "data", options=["--config", str(config)]).start()
-    try:
-        for turn in range(ROUNDS):
-            fill_and_free(node, small_disk / "foreign", is_killed=turn % 2 == 1)
-        assert node.terminate() == 0
-    finally:
-        node.stop()
-
-
-def fill_and_free(node: PosthouseNode, foreign: pathlib.Path, *, is_killed: bool) -> None:
-    """Publish until nothing is confirmed any more; free space; everything confirmed is there, once, in order."""
-    deadline = time.monotonic() + 20
-    while shutil.disk_usage(foreign.parent).free < 20 << 20:
-        assert time.monotonic() < deadline, "space did not come back"
-        time.sleep(0.05)
-    foreign.write_bytes(bytes(16 << 20))
-    link = amqp.Link(node.port)
-    link.declare_queue("q")
-    link.select_confirms()
-    sent = confirmed = 0
-    last = time.monotonic()
-    while time.monotonic() - last < 1.5:
-        if sent - confirmed < 40 and not link.unsent:
-            body = sent.to_bytes(8, "big") + bytes(65536)
-            link.send(amqp.publisher("", "q") + amqp.persistent_content(body))
-            sent += 1
-        tags = [e.arguments for e in link.receive() if e.method == amqp.BASIC_ACK]
-        if tags:
-            confirmed = max(confirmed, *(int.from_bytes(tag[:8], "big") for tag in tags))
-            last = time.monotonic()
-        assert sent < 2000
-    assert 0 < confirmed < sent
-    assert node.is_alive()
-    if is_killed:
-        node.kill()
-        foreign.unlink()
-        node.restart()
-    else:
-        foreign.unlink()
-        while confirmed < sent:
-            link.flush()
-            acks = [e.arguments for e in link.receive() if e.method == amqp.BASIC_ACK]
-            confirmed = max([confirmed, *(int.from_bytes(tag[:8], "big") for tag in acks)])
-            assert time.monotonic() - last < 20
-    link.close()
-    assert drained(node, confirmed) >= confirmed
-
-
-def drained(node: PosthouseNode, least: int) -> int:
-    """Take everything from the queue; how many there were, numbered from 0 on without a gap."""
-    link = amqp.Link(node.port)
-    count = link.declare_queue("q", passive=True)
-    assert count >= least
-    link.consume("q", 50)
-    taken = 0
-    deadline = time.monotonic() + 30
-    while taken < count:
-        assert time.monotonic() < deadline
-        link.flush()
-        for event in link.receive():
-            if event.method == amqp.BASIC_DELIVER:
-                assert int.from_bytes(event.body[:8], "big") == taken
-                taken += 1
-                tag_at = 1 + event.arguments[0]
-                link.send(amqp.ack(int.from_bytes(event.arguments[tag_at : tag_at + 8], "big")))
-    assert link.declare_queue("q", passive=True) == 0
-    link.close()
-    return taken
+def test_a_real_disk_fills_and_empties() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root and mount")
+    figures = fill_often(ROUNDS)
+    assert figures["fills"] == ROUNDS
+    assert figures["confirmed"] > 20 * ROUNDS

@@ -1,7 +1,8 @@
 """Kill test: SIGKILL under load, at random moments, again and again on the same directory.
 
 No confirmed message is lost, none is duplicated but as redelivered, order holds, transactions are whole, acknowledgements older than a
-second are kept. `POSTHOUSE_KILLS` is the number of kills (default 5; `python -m tests.torture kill` does two hundred); `POSTHOUSE_SEED` the seed.
+second are kept. `POSTHOUSE_KILLS` is the number of kills (default 5), `POSTHOUSE_SEED` the seed; `python -m tests.torture kill` does two
+hundred.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import select
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 from tests.support import link as amqp
 from tests.support.nodes import PosthouseNode, RabbitNode
+from tests.torture.campaign import Campaign
 
 Node = PosthouseNode | RabbitNode
 BODY = b"sixteen octets.."
@@ -144,6 +146,31 @@ def scale_of(node: Node, queues: int, connections: int, busy: int) -> dict[str, 
     report |= idle_connections(node, connections)
     report |= busy_connections(node, busy)
     return report
+
+
+def _unit(seed: int) -> dict[str, float]:
+    """Seed 0 is Posthouse, 1 is RabbitMQ."""
+    queues = int(os.environ.get("POSTHOUSE_SCALE", "10000"))
+    room_for_sockets(2 * queues)
+    node: Node = RabbitNode() if seed == 1 else PosthouseNode()
+    try:
+        node.start()
+        report = scale_of(node, queues, queues, max(1, queues // 10))
+        if seed == 0:
+            assert report["octets_a_queue"] < 12_000, report
+            assert report["octets_a_connection"] < 30_000, report
+    finally:
+        node.stop()
+    return report if seed == 0 else {f"rabbitmq_{name}": value for name, value in report.items()}
+
+
+CAMPAIGN = Campaign(
+    name="scale",
+    what="10,000 queues, 10,000 idle and 1,000 busy connections, then the same with RabbitMQ (L2, L3)",
+    units=2,
+    run=_unit,
+    is_alone=True,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

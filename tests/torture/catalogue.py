@@ -10,6 +10,8 @@ from tests.torture.campaign import Campaign
 # Name on the command line -> module and attribute; the order is that of a whole run.
 CAMPAIGNS: Final[dict[str, str]] = {
     "kill": "tests.support.checker:CAMPAIGN",
+    "full-disk": "tests.support.full_disk:CAMPAIGN",
+    "scale": "tests.support.scale:CAMPAIGN",
 }
 
 
