@@ -86,7 +86,7 @@ def test_acknowledgements_go_on_with_the_reserve() -> None:
         peer.send(methods.BasicGet(queue="q"))
         answer, _ = peer.messages()[-1]
         peer.send(methods.BasicAck(delivery_tag=answer.delivery_tag))
-        world.loop.run_later()
+        world.run_later()
     assert world.journal.is_full
     again = World("/data", files=files.kill(), segment_size=8192)
     assert bodies(again.peer(), "q") == []

@@ -1,37 +1,27 @@
 """A broker and its AMQP sessions without sockets, threads or clocks: frames in, frames out.
 
-`World` builds the same objects as `posthouse.server.node`, with a journal that commits within the tick when told to; `Peer`
+`World` is a `posthouse.server.node.Node` in surroundings of its own, with a journal that commits within the tick; `Peer`
 is a client at frame level on our own codec (the differential tests use somebody else's).
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-from posthouse.auth.internal import InternalBackend
-from posthouse.auth.sasl import SaslContext, SaslRegistry
-from posthouse.broker.broker import Broker
-from posthouse.broker.cleaner import Cleaner
-from posthouse.broker.dispatch import Dispatcher
-from posthouse.broker.housekeeping import Housekeeping
 from posthouse.broker.index import RING_MAX
-from posthouse.broker.recovery import recover
-from posthouse.broker.snapshotter import SLICE, Snapshotter
-from posthouse.journal.block import BlockTable, LogBuffer
+from posthouse.broker.snapshotter import SLICE
+from posthouse.core.config import AuthConfig, Config, LimitsConfig, LogConfig, NodeConfig
 from posthouse.journal.files import Files
 from posthouse.journal.local.committer import InlineCommitter
 from posthouse.journal.local.disk import DiskFiles
-from posthouse.journal.local.journal import LocalJournal
 from posthouse.journal.local.log import SEGMENT_SIZE
-from posthouse.journal.memory import MemoryJournal
-from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
-from posthouse.protocols.amqp091.session import Session, SessionServices
-from posthouse.server.tick import Tick
+from posthouse.protocols.amqp091.session import Session
+from posthouse.server.node import Node
+from posthouse.server.surroundings import Surroundings
+from posthouse.testing.clock import VirtualClock
+from posthouse.testing.loop import VirtualLoop
 from posthouse.wire.amqp091 import methods
-from posthouse.wire.amqp091.fields import typed_value
 from posthouse.wire.amqp091.frames import FrameReader, content_frames, method_frame
 from posthouse.wire.amqp091.properties import BasicProperties
 
@@ -45,34 +35,31 @@ CAPABILITIES = {
 }
 
 
-class Loop:
-    """Callbacks in order of arrival; `run` empties the queue. Delays are ignored: the test says when."""
+class PeerDoor:
+    """Where peers come in: see `posthouse.server.surroundings.Door`. Nothing listens."""
 
-    def __init__(self) -> None:
-        self.pending: deque[Callable[[], object]] = deque()
-        self.later: deque[Callable[[], object]] = deque()
+    def __init__(self, *_: object, **__: object) -> None:
+        self.connections: list[Peer] = []
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        self.pending.append(callback)
+    def bind(self, host: str, port: int) -> tuple[str, int]:
+        return host, port
 
-    def call_later(self, delay: float, callback: Callable[[], object]) -> None:
-        self.later.append(callback)
+    def opened(self, connection: Peer) -> None:
+        """A handshake is through."""
 
-    def run(self) -> None:
-        while self.pending:
-            self.pending.popleft()()
+    def stop_accepting(self) -> None:
+        """There is nobody else."""
 
-    def run_later(self) -> None:
-        """What was due later is due now."""
-        self.pending.extend(self.later)
-        self.later.clear()
-        self.run()
+    def close(self) -> None:
+        for peer in list(self.connections):
+            peer.close()
 
 
 class World:
-    """A node without I/O, or with a journal in ``directory`` of ``files``.
+    """A node on a virtual clock without sockets, its journal in ``directory`` of ``files``, or none.
 
-    ``ring_max`` bounds the rings of queues' indexes, ``slice_entries`` a snapshot's slices: small ones meet their edges.
+    Commits are carried out within the tick. ``ring_max`` bounds the rings of queues' indexes, ``slice_entries`` a snapshot's slices:
+    small ones meet their edges. Time stands still, and nothing periodic runs, unless the test says so.
     """
 
     def __init__(
@@ -87,70 +74,54 @@ class World:
         slice_entries: int = SLICE,
         reserve_size: int = 0,
     ) -> None:
-        self.loop = Loop()
-        self.blocks = BlockTable(memory_max)
-        self.journal: Any
-        if directory is None:
-            self.journal = MemoryJournal(self.blocks, self.loop.call_soon)
-        else:
-            self.journal = LocalJournal(
-                files or DiskFiles(),
-                directory,
-                self.blocks,
-                self.loop.call_soon,
-                InlineCommitter,
-                durability=durability,
-                segment_size=segment_size,
-                reserve_size=reserve_size,
-            )
-            self.journal.open("test")
-        self.dispatcher = Dispatcher(
-            self.blocks, LogBuffer(self.blocks, False), self.journal.shard, ring_max
+        self.clock = VirtualClock()
+        self.loop = VirtualLoop(self.clock)
+        config = Config(
+            node=NodeConfig(
+                memory=directory is None, data_dir=directory or "", durability=durability
+            ),
+            auth=AuthConfig(mechanisms=("PLAIN", "AMQPLAIN", "RABBIT-CR-DEMO"), refusal_delay_ms=0),
+            limits=LimitsConfig(message_memory_bytes=memory_max),
+            log=LogConfig(
+                segment_size_bytes=segment_size,
+                reserve_bytes=reserve_size,
+                snapshot_bytes=1 << 20,
+            ),
         )
-        self.tick = Tick(self.dispatcher, self.journal, self.loop)
-        names = random.Random(1)
-        self.users = InternalBackend(self.journal.table, names.randbytes, frozenset(("guest",)))
-        self.broker = Broker(self.dispatcher, self.journal.table, typed_value)
-        self.journal.table.on_change = self._on_change
-        self.journal.on_committed = self.tick.on_committed
-        self.broker.load()
-        if not self.users.has_users():
-            self.users.add_user("guest", "guest", ("administrator",))
-            self.users.set_permissions("guest", "/", ".*", ".*", ".*")
-        self.recovered = recover(self.broker, self.journal, self.blocks)
-        self.snapshotter = Snapshotter(
-            self.broker,
-            self.dispatcher,
-            self.journal,
-            growth_min=1 << 20,
-            commit=self.tick.commit,
+        surroundings = Surroundings(
+            loop=self.loop,
+            clock=self.clock,
+            files=files or DiskFiles(),
+            make_committer=InlineCommitter,
+            random=random.Random(1),
+            make_door=PeerDoor,
+            memory_total=lambda: 1 << 40,
+            memory_used=lambda: 0,
+            disk_free=lambda _: 1 << 40,
+            ring_max=ring_max,
             slice_entries=slice_entries,
         )
-        self.cleaner = Cleaner(
-            self.broker,
-            self.dispatcher,
-            self.journal,
-            commit=self.tick.commit,
-            slice_entries=slice_entries,
-        )
-        self.housekeeping = Housekeeping((self.snapshotter, self.cleaner))
-        self.services = SessionServices(
-            broker=self.broker,
-            dispatcher=self.dispatcher,
-            sasl=SaslRegistry(SaslContext(self.users)),
-            authorizer=self.users,
-            new_name=lambda prefix: prefix + "".join(names.choices("abcdef", k=22)),
-            server_properties=server_properties("test", PROFILE, "Python"),
-            on_open=lambda session: None,
-            mechanisms=("PLAIN", "AMQPLAIN", "RABBIT-CR-DEMO"),
-        )
-
-    def _on_change(self) -> None:
-        self.dispatcher.must_commit = True
+        self.node = Node(config, surroundings)
+        self.blocks = self.node.blocks
+        self.journal: Any = self.node.journal
+        self.dispatcher = self.node.dispatcher
+        self.tick = self.node.tick
+        self.users = self.node.users
+        self.broker = self.node.broker
+        self.recovered = self.node.recovered_count
+        self.snapshotter = self.node.snapshotter
+        self.cleaner = self.node.cleaner
+        self.housekeeping = self.node.housekeeping
+        self.services = self.node.services
+        self.settle()
 
     def settle(self) -> None:
         self.tick.settle()
         self.loop.run()
+
+    def run_later(self) -> None:
+        """Let time pass until all is done that is planned now."""
+        self.loop.advance(self.loop.last_due_s - self.clock.monotonic_s())
 
     def peer(self, **options: Any) -> Peer:
         """A client that is connected and open, with channel 1."""
@@ -159,9 +130,8 @@ class World:
         return peer
 
     def stop(self) -> None:
-        self.tick.stop()
-        self.snapshotter.take_final()
-        self.journal.stop()
+        """The orderly end, without waiting for clients."""
+        self.node.close()
 
 
 class Peer:
@@ -171,6 +141,7 @@ class Peer:
         self.world = world
         self.session = Session(world.services, (address, 40000), ("127.0.0.1", 5672))
         self.session.transport = self
+        world.node.door.connections.append(self)  # type: ignore[attr-defined]  # a PeerDoor
         self.session.flush = lambda: self.flush()  # tests put another one in its place
         self.reader = FrameReader(131072)
         self.received: list[tuple[int, Any]] = []
@@ -205,6 +176,7 @@ class Peer:
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
+            self.world.node.door.connections.remove(self)  # type: ignore[attr-defined]  # a PeerDoor
             self.session.lost()
 
     # --- the client's side ----------------------------------------------------------------------

@@ -37,9 +37,11 @@ cdef class Restorer:
     cdef uint32_t flags
     cdef dict places
     cdef list bases
+    cdef list ends
     cdef list found
     cdef dict held
     cdef Py_ssize_t at
+    cdef uint64_t end
     cdef readonly uint64_t entries
 
     @cython.locals(p="unsigned char *", at=Py_ssize_t)

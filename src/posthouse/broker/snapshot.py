@@ -122,9 +122,11 @@ class Restorer:
         self.flags = 0 if is_exact else layout.REDELIVERED
         self.places: dict[int, int] = {}
         self.bases: list[int] = []
+        self.ends: list[int] = []
         self.found: list[Block] = []
         self.held: dict[int, deque[tuple[int, int, int]]] = {}
         self.at = 0
+        self.end = 0
         self.entries = 0
 
     def add_places(self, data: bytearray) -> None:
@@ -134,7 +136,12 @@ class Restorer:
             self.places[base] = int.from_bytes(data[at + 8 : at + 16], "little")
 
     def add_blocks(self, data: bytearray) -> None:
-        """Make the blocks, without their bytes. What was trimmed of them was moved since, or nobody needs it."""
+        """Make the blocks, without their bytes. What was trimmed of them was moved since, or nobody needs it.
+
+        A moved block may reach over the base of another one: a start that read the log again cut it elsewhere, and has in the
+        other block what was still there; of the moved one only what was trimmed is in use.
+        """
+        runs: list[tuple[int, int, int]] = []
         for at in range(0, len(data), 16):
             base = int.from_bytes(data[at : at + 8], "little")
             end = base + int.from_bytes(data[at + 8 : at + 16], "little")
@@ -143,10 +150,16 @@ class Restorer:
                 # A start without this snapshot cut the log into other blocks, and trimmed up to one of them.
                 base = place = self.first
             if place >= self.first:
-                block = self.blocks.adopt_absent(base, end - base)
-                block.place = place
-                self.bases.append(base)
-                self.found.append(block)
+                runs.append((base, end, place))
+        for base, end, place in sorted(runs):
+            block = self.blocks.adopt_absent(base, end - base)
+            block.place = place
+            last = len(self.ends) - 1
+            if last >= 0 and self.ends[last] > base:
+                self.ends[last] = base
+            self.bases.append(base)
+            self.ends.append(end)
+            self.found.append(block)
 
     def add_held(self, number: int, data: bytearray) -> None:
         """What had been delivered or had come back, in any order."""
@@ -184,14 +197,15 @@ class Restorer:
             return
         x = found[at]
         block = x
-        if position < block.base or position >= block.base + block.used:
+        if position < block.base or position >= self.end:
             at = bisect.bisect_right(self.bases, position) - 1
             if at < 0:
                 return
             self.at = at
+            self.end = self.ends[at]
             y = found[at]
             block = y
-            if position >= block.base + block.used:
+            if position >= self.end:
                 return
         queue.index.push(block.id, position - block.base, size, flags | self.flags)
         block.refs += 1

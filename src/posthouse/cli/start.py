@@ -96,6 +96,6 @@ def start(
         bind=bind,
         amqp_port=amqp_port,
     )
-    from posthouse.server.node import run
+    from posthouse.server.process import run
 
     return run(config, ready_json=ready_json)

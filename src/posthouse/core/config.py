@@ -242,7 +242,7 @@ class LogConfig(Section):
     """The logs on disk."""
 
     segment_size_bytes: int = _setting(
-        64 << 20, "Size at which a segment file is ended and the next one begun.", minimum=1 << 20
+        64 << 20, "Size at which a segment file is ended and the next one begun.", minimum=4096
     )
     reserve_bytes: int = _setting(
         16 << 20,
@@ -253,7 +253,7 @@ class LogConfig(Section):
         64 << 20,
         "Growth of the message log after which the queues are written to a snapshot, at least four times the last one's "
         "size: a restart reads what came after it.",
-        minimum=1 << 20,
+        minimum=4096,
     )
     ack_delay_ms: float = _setting(
         5.0, "Longest time an acknowledgement waits for company before it is written.",

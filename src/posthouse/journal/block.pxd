@@ -35,6 +35,7 @@ cdef class BlockTable:
     cdef readonly Py_ssize_t bytes_live
     cdef readonly Py_ssize_t pool_low
     cdef public Py_ssize_t memory_max
+    cdef public Py_ssize_t block_size
     cdef public object pager
     cdef list cold
 

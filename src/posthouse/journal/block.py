@@ -93,28 +93,32 @@ class BlockTable:
 
     Attributes:
         memory_max: the bound on ``bytes_live``, kept as far as blocks without pins go; 0 for none.
+        block_size: octets of a block, but for one that a larger frame needs.
         cold: blocks without pins, the ones to leave memory first at the end: those of the deepest backlog are needed last.
     """
 
-    def __init__(self, memory_max: int = 0, pager: Pager | None = None) -> None:
+    def __init__(
+        self, memory_max: int = 0, pager: Pager | None = None, block_size: int = 0
+    ) -> None:
         self.blocks: list[Block] = []
         self.free_ids: list[int] = []
         self.pool: list[bytearray] = []
         self.pool_low = 0
         self.bytes_live = 0
         self.memory_max = memory_max
+        self.block_size = block_size or BLOCK_SIZE
         self.pager = pager
         self.cold: list[Block] = []
 
     def new(self, base: int, size: int) -> Block:
         """A block of at least ``size`` bytes at log position ``base``, pinned for the caller."""
-        if size <= BLOCK_SIZE:
+        if size <= self.block_size:
             if self.pool:
                 data = self.pool.pop()
                 if len(self.pool) < self.pool_low:
                     self.pool_low = len(self.pool)
             else:
-                data = bytearray(BLOCK_SIZE)
+                data = bytearray(self.block_size)
         else:
             data = bytearray(size)
         return self.adopt(base, data)
@@ -184,7 +188,7 @@ class BlockTable:
     def reuse(self, block: Block) -> None:
         """Take the memory of a block whose bytes nobody needs here."""
         self.bytes_live -= block.capacity
-        if block.capacity == BLOCK_SIZE and len(self.pool) < POOL_MAX:
+        if block.capacity == self.block_size and len(self.pool) < POOL_MAX:
             self.pool.append(block.data)
         block.data = NOTHING
 
@@ -230,7 +234,7 @@ class BlockTable:
         self.balance()
         data = (
             self.pool.pop()
-            if self.pool and block.capacity == BLOCK_SIZE
+            if self.pool and block.capacity == self.block_size
             else bytearray(block.capacity)
         )
         outcome = self.pager.read(block, data)  # type: ignore[union-attr]  # as above

@@ -1,28 +1,18 @@
 """The composition root: a configuration becomes a running node, and ends in order.
 
 Start: open the journal (lock, recovery), load the definitions, replay the messages, listen. Stop: accept no more, close
-connections with 320, flush, close the journal. One loop thread owns everything but the committer.
+connections with 320, flush, close the journal. One loop thread owns everything but the committer. `process` makes a program of it;
+what it stands on is `surroundings`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import json
 import logging
 import os
 import platform
-import random
-import shutil
-import signal
 import string
-import sys
-import time
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote
 
-from posthouse import __version__
 from posthouse.auth.internal import InternalBackend
 from posthouse.auth.sasl import SaslContext, SaslRegistry
 from posthouse.broker.broker import Broker
@@ -36,16 +26,12 @@ from posthouse.core.config import Config
 from posthouse.core.errors import StorageError
 from posthouse.journal.api import Journal
 from posthouse.journal.block import BlockTable, LogBuffer
-from posthouse.journal.local.committer import ThreadCommitter
-from posthouse.journal.local.disk import DiskFiles
 from posthouse.journal.local.journal import LocalJournal
 from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
-from posthouse.server.allocator import return_freed_blocks
-from posthouse.server.clock import SystemClock
-from posthouse.server.listener import Listener
 from posthouse.server.monitor import Monitor
+from posthouse.server.surroundings import Door, Surroundings
 from posthouse.server.tick import Tick
 from posthouse.wire.amqp091.fields import typed_value
 
@@ -61,19 +47,30 @@ NAME_ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
 class Node:
-    """One broker process."""
+    """One broker.
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+    Attributes:
+        on_stopped: called when clients are gone after `stop`; the owner calls `close` then.
+    """
+
+    def __init__(self, config: Config, surroundings: Surroundings) -> None:
         self._config = config
-        self._loop = loop
-        self._clock = SystemClock()
-        self._random = random.SystemRandom()
+        self._surroundings = surroundings
+        self._loop = loop = surroundings.loop
+        self._clock = surroundings.clock
+        self._random = surroundings.random
         self._stopping = False
-        self._done = asyncio.Event()
+        self._deadline_s = 0.0
         self._exit_code = EX_OK
-        self.blocks = BlockTable()
+        self.on_stopped: Callable[[], object] = lambda: None
+        self.blocks = BlockTable(block_size=surroundings.block_size)
         self.journal = self._open_journal()
-        self.dispatcher = Dispatcher(self.blocks, LogBuffer(self.blocks, False), self.journal.shard)
+        self.dispatcher = Dispatcher(
+            self.blocks,
+            LogBuffer(self.blocks, False),
+            self.journal.shard,
+            surroundings.ring_max,
+        )
         self.tick = Tick(
             self.dispatcher, self.journal, loop, ack_delay_s=config.log.ack_delay_ms / 1000
         )
@@ -81,6 +78,9 @@ class Node:
             config.limits,
             None if config.node.memory else os.path.abspath(config.node.data_dir),
             self._on_alarm,
+            memory_total=surroundings.memory_total,
+            memory_used=surroundings.memory_used,
+            disk_free=surroundings.disk_free,
             is_disk_full=lambda: self.journal.is_full,
         )
         self.users = InternalBackend(
@@ -99,10 +99,18 @@ class Node:
             self.journal,
             growth_min=config.log.snapshot_bytes,
             commit=self.tick.commit,
+            slice_entries=surroundings.slice_entries,
         )
-        self.cleaner = Cleaner(self.broker, self.dispatcher, self.journal, commit=self.tick.commit)
+        self.cleaner = Cleaner(
+            self.broker,
+            self.dispatcher,
+            self.journal,
+            commit=self.tick.commit,
+            slice_entries=surroundings.slice_entries,
+        )
         self.housekeeping = Housekeeping((self.snapshotter, self.cleaner))
-        self.listener = self._make_listener()
+        self.services = self._make_services()
+        self.door = self._make_door()
 
     # --- construction ---------------------------------------------------------------------------
 
@@ -113,17 +121,17 @@ class Node:
             return MemoryJournal(self.blocks, post)
         self.blocks.memory_max = self._config.limits.message_memory_bytes
         journal = LocalJournal(
-            DiskFiles(),
+            self._surroundings.files,
             os.path.abspath(node.data_dir),
             self.blocks,
             post,
-            ThreadCommitter,
+            self._surroundings.make_committer,
             durability=node.durability,
             segment_size=self._config.log.segment_size_bytes,
             reserve_size=self._config.log.reserve_bytes,
         )
         try:
-            journal.open(f"{node.name} pid {os.getpid()}")
+            journal.open(f"{node.name} pid {self._surroundings.process_id}")
         except OSError as error:
             raise self._unusable(error) from error
         return journal
@@ -150,13 +158,12 @@ class Node:
             f"the data directory {directory} cannot be used: {error.strerror or error}"
         )
 
-    def _make_listener(self) -> Listener:
+    def _make_services(self) -> SessionServices:
         config = self._config
-        context = SaslContext(self.users)
-        services = SessionServices(
+        return SessionServices(
             broker=self.broker,
             dispatcher=self.dispatcher,
-            sasl=SaslRegistry(context),
+            sasl=SaslRegistry(SaslContext(self.users)),
             authorizer=self.users,
             new_name=self._new_name,
             server_properties=server_properties(
@@ -174,15 +181,18 @@ class Node:
             channel_max=config.amqp.channel_max,
             heartbeat_s=config.amqp.heartbeat_s,
         )
-        return Listener(
+
+    def _make_door(self) -> Door:
+        amqp = self._config.amqp
+        return self._surroundings.make_door(
             self._loop,
             self.tick,
             self._clock,
-            lambda peer, local: Session(services, peer, local),
-            backlog=config.amqp.backlog,
-            handshake_timeout_s=config.amqp.handshake_timeout_s,
-            unauthenticated_max=config.amqp.unauthenticated_max,
-            connections_max=config.amqp.connections_max,
+            lambda peer, local: Session(self.services, peer, local),
+            backlog=amqp.backlog,
+            handshake_timeout_s=amqp.handshake_timeout_s,
+            unauthenticated_max=amqp.unauthenticated_max,
+            connections_max=amqp.connections_max,
         )
 
     def _new_name(self, prefix: str) -> str:
@@ -196,7 +206,7 @@ class Node:
 
     def _on_session_open(self, session: Session) -> None:
         assert session.transport is not None
-        self.listener.opened(session.transport)  # type: ignore[arg-type]  # a Connection
+        self.door.opened(session.transport)
 
     def _refuse_later(self, refuse: Callable[[], object]) -> None:
         def now() -> None:
@@ -209,7 +219,7 @@ class Node:
         """Publishers are blocked at their next publish, or all let go."""
         self.dispatcher.alarm = is_alarmed
         if not is_alarmed:
-            for connection in list(self.listener.connections):
+            for connection in list(self.door.connections):
                 connection.session.on_alarm_cleared()
             self.tick.settle()
 
@@ -235,7 +245,7 @@ class Node:
         """Accept connections; returns the address."""
         amqp = self._config.amqp
         self.tick.settle()
-        address = self.listener.bind(amqp.bind, amqp.port)
+        address = self.door.bind(amqp.bind, amqp.port)
         self._on_second()
         return address
 
@@ -259,118 +269,27 @@ class Node:
         if self._stopping:
             return
         self._stopping = True
-        log.info("stopping: closing %d connections", len(self.listener.connections))
-        self.listener.stop_accepting()
+        log.info("stopping: closing %d connections", len(self.door.connections))
+        self.door.stop_accepting()
         reason = "broker forced connection closure with reason 'shutdown'"
-        for connection in list(self.listener.connections):
+        for connection in list(self.door.connections):
             connection.session.shutdown(reason)
         self.tick.settle()
-        self._wait_for_clients(self._clock.monotonic_s() + STOP_TIMEOUT_S)
+        self._deadline_s = self._clock.monotonic_s() + STOP_TIMEOUT_S
+        self._wait_for_clients()
 
-    def _wait_for_clients(self, deadline: float) -> None:
-        if self.listener.connections and self._clock.monotonic_s() < deadline:
-            self._loop.call_later(0.02, self._wait_for_clients, deadline)
+    def _wait_for_clients(self) -> None:
+        if self.door.connections and self._clock.monotonic_s() < self._deadline_s:
+            self._loop.call_later(0.02, self._wait_for_clients)
             return
-        self.listener.close()
+        self.door.close()
         self.tick.settle()
-        self._done.set()
+        self.on_stopped()
 
-    async def wait(self) -> int:
-        """Until `stop` is through; then close the journal. Returns the exit code."""
-        await self._done.wait()
+    def close(self) -> int:
+        """Close the journal, after `on_stopped`; blocking. Returns the exit code of the process."""
         self.tick.stop()
         if self._exit_code == EX_OK:
             self.snapshotter.take_final()
         self.journal.stop()
         return self._exit_code
-
-
-def _lines(config: Config, node: Node, host: str, port: int) -> list[str]:
-    where = "memory only: nothing survives the process"
-    if not config.node.memory:
-        where = f"{os.path.abspath(config.node.data_dir)} (durability: {config.node.durability})"
-    auth = config.auth
-    user = auth.default_user
-    # The well-known password of the well-known user is no secret; any other one is.
-    password = "guest" if (user, auth.default_pass) == ("guest", "guest") else "PASSWORD"
-    shown = f"[{host}]" if ":" in host else host
-    vhost = "" if auth.default_vhost == "/" else quote(auth.default_vhost, safe="")
-    url = f"amqp://{user}:{password}@{shown}:{port}/{vhost}"
-    limited = ", from this machine only" if user in auth.loopback_users else ""
-    return [
-        f"Posthouse {__version__}",
-        f"  AMQP 0-9-1   {shown}:{port}",
-        f"  data         {where}",
-        f"  messages     {node.recovered_count} recovered",
-        f"  user         {user}, password {password}{limited}",
-        f"  try          {_command()} perf amqp --url {url}",
-        "  stop         ctrl-C",
-    ]
-
-
-def _command() -> str:
-    """How to call this program again from here."""
-    if sys.argv[0].endswith("__main__.py"):
-        return "python -m posthouse"
-    if shutil.which("posthouse") is None and os.sep in sys.argv[0]:
-        return os.path.relpath(sys.argv[0])
-    return "posthouse"
-
-
-def _ready(config: Config, host: str, port: int) -> str:
-    memory = config.node.memory
-    return json.dumps(
-        {
-            "event": "ready",
-            "pid": os.getpid(),
-            "amqp": {"host": host, "port": port},
-            "data_dir": None if memory else os.path.abspath(config.node.data_dir),
-            "durability": "none" if memory else config.node.durability,
-        }
-    )
-
-
-async def _serve(config: Config, ready_json: bool) -> int:
-    loop = asyncio.get_running_loop()
-    node = Node(config, loop)
-    try:
-        host, port = node.listen()
-    except OSError as error:
-        node.journal.stop()
-        amqp = config.amqp
-        raise StorageError(
-            f"cannot listen on {amqp.bind}:{amqp.port}: {error.strerror or error}; "
-            "give another --amqp-port (0 picks a free one)"
-        ) from error
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop)
-    if ready_json:
-        print(_ready(config, host, port), flush=True)
-    print("\n".join(_lines(config, node, host, port)), flush=True)
-    # What exists now lives as long as the process: keep the collector from walking it again and again.
-    gc.collect()
-    gc.freeze()
-    return await node.wait()
-
-
-def _new_loop() -> Any:  # Any: uvloop is untyped where it is not installed
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def run(config: Config, *, ready_json: bool = False) -> int:
-    """Run a node in the foreground until SIGTERM or SIGINT; returns the exit code."""
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s [%(levelname)s] %(message)s",
-    )
-    logging.Formatter.converter = time.gmtime
-    # The committer needs the interpreter only briefly, but soon: see ADR 0003.
-    sys.setswitchinterval(0.0005)
-    return_freed_blocks()
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_serve(config, ready_json))

@@ -46,7 +46,7 @@ def churn(world: World, *, keep_each: int, count: int, size: int) -> list[bytes]
             peer.send(methods.BasicAck(delivery_tag=answer.delivery_tag))
     peer.close()
     world.settle()
-    world.loop.run_later()
+    world.run_later()
     return kept
 
 
