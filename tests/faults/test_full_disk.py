@@ -12,6 +12,7 @@ from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.full_disk import fill_often
 from tests.support.inmemory import Peer, World
+from tests.support.nodes import lacks
 
 PERSISTENT = BasicProperties(delivery_mode=2)
 RESERVE = 4096
@@ -113,7 +114,7 @@ def test_a_sync_that_says_no_space_is_final() -> None:
 @pytest.mark.timeout(60 + 30 * ROUNDS)
 def test_a_real_disk_fills_and_empties() -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root and mount")
+        lacks("root and mount: the tests above look at the same promise in memory")
     figures = fill_often(ROUNDS)
     assert figures["fills"] == ROUNDS
     assert figures["confirmed"] > 20 * ROUNDS

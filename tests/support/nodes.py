@@ -1,4 +1,4 @@
-"""Brokers that tests start for themselves: Posthouse, and a RabbitMQ node from Debian's package.
+"""Brokers that tests start for themselves: Posthouse here, a RabbitMQ node from Debian's package in `tests.support.rabbit`.
 
 Both listen on free ports of 127.0.0.1 and keep everything in a directory of their own. `require` skips with a reason where a component is
 missing; with POSTHOUSE_REQUIRE_ALL=1 a skip is a failure (see tests/conftest.py).
@@ -19,12 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import pytest
 
 START_TIMEOUT_S = 30.0
-RABBIT_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 
 def require(component: str, hint: str = "") -> str:
@@ -40,6 +39,18 @@ def require(component: str, hint: str = "") -> str:
     ):
         return component
     pytest.skip(f"{component} is not installed{f' ({hint})' if hint else ''}")
+
+
+# Skips with this reason stay skips where everything is required: no package can be installed against them (see tests/conftest.py).
+MACHINE_LACKS = "this machine does not have"
+
+
+def lacks(what: str) -> NoReturn:
+    """Skip because of something that the machine, and not an installation, would have to have: rights, devices, a kernel.
+
+    Only for tests whose promise is also tested where it is missing; say in the test where.
+    """
+    pytest.skip(f"{MACHINE_LACKS} {what}")
 
 
 def free_port() -> int:
@@ -79,6 +90,13 @@ class PosthouseNode:
 
     def start(self) -> PosthouseNode:
         """Start the process and wait for its ready line."""
+        self.launch()
+        if not self.wait_ready(START_TIMEOUT_S):
+            raise RuntimeError(f"the broker did not start: {self.stderr()}")
+        return self
+
+    def launch(self) -> None:
+        """Start the process; `wait_ready` comes next."""
         command = [sys.executable, "-m", "posthouse.cli.main", "start"]
         command += ["--amqp-port", "0", "--ready-json", *self._arguments]
         self.process = subprocess.Popen(
@@ -87,13 +105,23 @@ class PosthouseNode:
             stderr=self._stderr,
             env={**os.environ, **self._environment},
         )
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait for the ready line; False if it did not come in time, and the process is to be killed."""
+        assert self.process is not None
         assert self.process.stdout is not None
-        line = _first_line(self.process.stdout, START_TIMEOUT_S)
+        line = _first_line(self.process.stdout, timeout_s)
         if not line:
-            raise RuntimeError(f"the broker did not start: {self.stderr()}")
+            return False
         self.ready = json.loads(line)
         self.port = int(self.ready["amqp"]["port"])
-        return self
+        return True
+
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until no thread runs any more: nothing is written or answered after this returns."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        wait_stopped([self.pid])
 
     @property
     def pid(self) -> int:
@@ -174,116 +202,21 @@ def _first_line(stream: IO[bytes], timeout_s: float) -> bytes:
     return data.split(b"\n", 1)[0]
 
 
-class RabbitNode:
-    """A RabbitMQ node of our own: free ports for AMQP, distribution and epmd, own name, own directories."""
-
-    def __init__(self, settings: Sequence[str] = ()) -> None:
-        """``settings`` are further lines of rabbitmq.conf."""
-        self._settings = settings
-        self._server = require(RABBIT_SERVER, "Debian: apt-get install rabbitmq-server")
-        self._directory = tempfile.TemporaryDirectory(prefix="rabbit-test-")
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._environment: dict[str, str] = {}
-
-    def start(self) -> RabbitNode:
-        """Start the node and wait until it answers a protocol header."""
-        base = pathlib.Path(self._directory.name)
-        self.port = free_port()
-        (base / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            "disk_free_limit.absolute = 50MB\nlog.file.level = warning\n"
-            + "".join(f"{line}\n" for line in self._settings)
-        )
-        (base / "plugins").write_text("[].\n")
-        self._environment = {
-            **os.environ,
-            "HOME": str(base),
-            "ERL_EPMD_PORT": str(free_port()),
-            "RABBITMQ_NODENAME": "test@localhost",
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_MNESIA_BASE": str(base / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(base / "log"),
-            "RABBITMQ_CONFIG_FILE": str(base / "rabbitmq"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(base / "plugins"),
-            "RABBITMQ_PID_FILE": str(base / "pid"),
-            "RABBITMQ_CONF_ENV_FILE": str(base / "env"),
-        }
-        self._process = subprocess.Popen(
-            [self._server],
-            env=self._environment,
-            cwd=base,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._wait()
-        return self
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            assert self._process is not None
-            if self._process.poll() is not None:
-                raise RuntimeError("the RabbitMQ node ended while starting")
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
-                    sock.sendall(b"AMQP\0\0\x09\x01")
-                    sock.settimeout(5)
-                    if sock.recv(1):
-                        return
-            except OSError:
-                time.sleep(0.1)
-        raise RuntimeError("the RabbitMQ node does not answer")
-
-    def url(self) -> str:
-        """For clients that take one."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2f"
-
-    def resident_bytes(self) -> int:
-        """Resident memory of the node with all its processes."""
-        assert self._process is not None
-        total = 0
-        for statm in pathlib.Path("/proc").glob("[0-9]*/statm"):
-            try:
-                if os.getpgid(int(statm.parent.name)) == self._process.pid:
-                    total += int(statm.read_text().split()[1])
-            except (OSError, ValueError):
-                continue  # it ended meanwhile
-        return total * os.sysconf("SC_PAGE_SIZE")
-
-    def stop(self) -> None:
-        """End the node and its epmd."""
-        if self._process is not None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
+def wait_stopped(processes: Sequence[int], timeout_s: float = 20.0) -> None:
+    """Wait until every thread is stopped or gone; one in a system call that cannot be interrupted ends it first."""
+    deadline = time.monotonic() + timeout_s
+    for process in processes:
+        for stat in pathlib.Path(f"/proc/{process}/task").glob("*/stat"):
+            while time.monotonic() < deadline:
                 try:
-                    os.killpg(self._process.pid, number)
-                    self._process.wait(20)
+                    state = stat.read_text().rpartition(")")[2].split()[0]
+                except OSError:
                     break
-                except ProcessLookupError:
+                if state in "TtZX":
                     break
-                except subprocess.TimeoutExpired:
-                    continue
-            epmd = shutil.which("epmd")
-            if epmd:
-                subprocess.run(
-                    [epmd, "-port", self._environment["ERL_EPMD_PORT"], "-kill"],
-                    env=self._environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    check=False,
-                )
-        self._directory.cleanup()
-
-
-@pytest.fixture(scope="session")
-def rabbit_node() -> Iterator[RabbitNode]:
-    """One RabbitMQ for the whole run; it takes seconds to start."""
-    node = RabbitNode().start()
-    yield node
-    node.stop()
+                time.sleep(0.0005)
+            else:
+                raise RuntimeError(f"{stat} does not stop")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.support import link as amqp
-from tests.support.nodes import PosthouseNode, RabbitNode
+from tests.support.nodes import PosthouseNode
+from tests.support.rabbit import RabbitNode
 from tests.torture.campaign import Campaign
 
 Node = PosthouseNode | RabbitNode

@@ -17,7 +17,8 @@ import pytest
 from tests.conformance.differential import scripts_basic, scripts_connection, scripts_topology
 from tests.conformance.differential.differences import DIFFERENCES, table
 from tests.conformance.differential.script import SCRIPTS
-from tests.support.nodes import PosthouseNode, RabbitNode
+from tests.support.nodes import PosthouseNode
+from tests.support.rabbit import RabbitNode
 
 _ = (scripts_basic, scripts_connection, scripts_topology)
 

@@ -10,7 +10,7 @@ import sys
 
 from tests.conformance.clients.tools import Broker
 from tests.conformance.suites.suite import SUITES, Suite
-from tests.support.nodes import RabbitNode
+from tests.support.rabbit import RabbitNode
 
 
 def record(suite: Suite, broker: Broker) -> None:
