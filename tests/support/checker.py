@@ -3,8 +3,8 @@
     python -m tests.support.checker --kills 20 --seed 1
 
 prints one line of JSON and ends with status 1 when a promise was broken. The load runs in this one thread: four producers with confirms
-into two work queues and an archive, a producer of transactions, one that moves messages in transactions, consumers that acknowledge,
-give back, hold and come back. `history` says what is checked, `roles` who does what.
+into two work queues and an archive, a producer of transactions, one that moves messages in transactions, one that changes definitions,
+consumers that acknowledge, give back, hold and come back. `history` says what is checked, `roles` who does what.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from typing import Any
 
 from tests.support import link as amqp
 from tests.support import roles
+from tests.support.definer import Definer
 from tests.support.history import History, Identity, Session, read_body
 from tests.support.nodes import PosthouseNode
+from tests.support.rabbit import RabbitNode
 from tests.torture.campaign import Campaign
 
 ROUTES = {
@@ -42,7 +44,10 @@ class KillRun:
     """One broker, its load and its history. The node belongs to the caller, who stops it."""
 
     def __init__(
-        self, node: PosthouseNode, seed: int, damage: Callable[[Path], None] | None = None
+        self,
+        node: PosthouseNode | RabbitNode,
+        seed: int,
+        damage: Callable[[Path], None] | None = None,
     ) -> None:
         """`damage` is done to the data directory after each kill: it shows that the checker sees what it must."""
         self.node = node
@@ -53,6 +58,7 @@ class KillRun:
         self.load_s = 0.0
         self._random = random.Random(seed)
         history = self.history
+        self._definer = Definer(history)
         self._roles: list[roles.Role] = [
             *(roles.Producer(history, number, f"w{number // 2}") for number in range(4)),
             roles.Producer(history, 9, "in", window=50),
@@ -61,6 +67,7 @@ class KillRun:
             roles.Acker(history, "work.0"),
             roles.Nacker(history, "work.1", seed + 1),
             roles.Holder(history, "work.1", seed + 2),
+            self._definer,
         ]
 
     def run(self, kills: int) -> dict[str, Any]:
@@ -72,9 +79,19 @@ class KillRun:
             self._kill()
             if self.damage is not None and self.node.data_dir is not None:
                 self.damage(self.node.data_dir)
-            begin = time.monotonic()
-            self.node.restart()
-            self.restart_s.append(time.monotonic() - begin)
+            self._restart()
+        return self._finish(kills)
+
+    def _restart(self) -> None:
+        """Start again on what is left; the definitions must be there."""
+        begin = time.monotonic()
+        self.node.restart()
+        self.restart_s.append(time.monotonic() - begin)
+        self._definer.verify(self.node.port, with_bindings=False)
+
+    def _finish(self, kills: int) -> dict[str, Any]:
+        """Read everything, stop in order, judge."""
+        self._definer.verify(self.node.port, with_bindings=True)
         left = self._drain()
         self._stop_cleanly()
         verdict = self.history.judge(left, {**ROUTES, "in": []})
@@ -89,9 +106,11 @@ class KillRun:
             "duplicates": verdict.duplicates,
             "order": verdict.order,
             "half_transactions": verdict.half_transactions,
+            "definitions": verdict.definitions,
             "forgotten_acks": verdict.forgotten_acks,
             "refused": verdict.refused,
             **figures,
+            "defined": len(self._definer.states),
             "confirmed_per_s": round(figures["confirmed"] / self.load_s) if self.load_s else 0,
             "restart_max_ms": round(1000 * max(self.restart_s, default=0.0)),
             "examples": verdict.examples,
@@ -147,7 +166,8 @@ class KillRun:
         session = Session()
         found: list[Identity] = []
         expected = link.declare_queue(queue, passive=True)
-        link.consume(queue, 2000)
+        if expected:
+            link.consume(queue, 2000)
         while len(found) < expected:
             if not select.select([link], [], [], STALL_S)[0]:
                 said = self.node.stderr()[-2000:]

@@ -7,6 +7,7 @@ The promises that are checked (design: a confirm leaves only after the entry tha
 - a message is delivered a second time only with the redelivered flag;
 - a producer's messages keep their order, in the archive over all kills, and within a consumer's session elsewhere;
 - a transaction is there whole or not at all: groups of messages, and messages moved by ack and publish;
+- definitions that were answered are there, those whose deletion was answered are not (`definer`);
 - an acknowledgement that was sent a second before the end of its connection is not forgotten.
 """
 
@@ -81,6 +82,7 @@ class Verdict:
     duplicates: int = 0
     order: int = 0
     half_transactions: int = 0
+    definitions: int = 0
     forgotten_acks: int = 0
     refused: int = 0
     examples: dict[str, str] = field(default_factory=dict)

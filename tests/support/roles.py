@@ -55,7 +55,13 @@ class Role:
 
 
 class Producer(Role):
-    """Publishes persistent messages with confirms, a window of them outstanding."""
+    """Publishes persistent messages with confirms, a window of them outstanding.
+
+    Attributes:
+        in_order: confirms must come in order; RabbitMQ's may not.
+    """
+
+    in_order = True
 
     def __init__(self, history: History, number: int, key: str, window: int = WINDOW) -> None:
         super().__init__(history)
@@ -64,7 +70,9 @@ class Producer(Role):
         self.window = window
         self.published = 0
         self._publish = amqp.publisher(EXCHANGE, key)
-        self._open: deque[int] = deque()  # sequence numbers that wait, oldest first
+        self._open: deque[int] = (
+            deque()
+        )  # numbers that wait, oldest first; -1 were settled before their turn
         self._first_tag = 1  # the delivery tag of the oldest
 
     def connect(self, port: int) -> None:
@@ -92,16 +100,26 @@ class Producer(Role):
         assert event.method in (amqp.BASIC_ACK, amqp.BASIC_NACK), event
         tag, flags = struct.unpack(">QB", event.arguments)
         assert self._first_tag <= tag < self._first_tag + len(self._open), "a confirm of nothing"
-        if not flags & 1:
-            # Confirms are promised in order, so a single one is that of the oldest.
-            assert tag == self._first_tag, "a confirm out of order"
-        for _ in range(tag - self._first_tag + 1):
-            identity = Identity(self.number, self._open.popleft())
-            if event.method == amqp.BASIC_ACK:
-                self.history.confirm(self.key, identity)
-            else:
-                self.history.refused += 1
-        self._first_tag = tag + 1
+        if not flags & 1 and tag != self._first_tag:
+            # Posthouse confirms in order, so a single one is that of the oldest.
+            assert not self.in_order, "a confirm out of order"
+            self._settle(event.method, tag - self._first_tag)
+            return
+        for n in range(tag - self._first_tag + 1):
+            self._settle(event.method, n)
+        while self._open and (self._open[0] < 0 or self._first_tag <= tag):
+            self._open.popleft()
+            self._first_tag += 1
+
+    def _settle(self, method: int, n: int) -> None:
+        """The message ``n`` places behind the oldest that waits, if it was not settled before."""
+        number, self._open[n] = self._open[n], -1
+        if number < 0:
+            return
+        if method == amqp.BASIC_ACK:
+            self.history.confirm(self.key, Identity(self.number, number))
+        else:
+            self.history.refused += 1
 
 
 class TxProducer(Role):
