@@ -12,6 +12,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "kill": "tests.support.checker:CAMPAIGN",
     "full-disk": "tests.support.full_disk:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
+    "powercut": "tests.support.powercut:CAMPAIGN",
 }
 
 
