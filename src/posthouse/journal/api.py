@@ -96,6 +96,12 @@ class Journal(Protocol):
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """The snapshot counts once it is on disk, behind the next `commit`, which the caller makes now."""
 
+    def mark(self) -> bool:
+        """Once a second: whether something was appended that says that what came before is durable; to be committed.
+
+        An idle log does so once: only what stands before such an entry can be told from a torn tail if it is damaged later.
+        """
+
     def check_space(self) -> None:
         """Look whether a full disk has space again; the owner calls it once a second."""
 

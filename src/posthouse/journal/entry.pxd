@@ -6,13 +6,16 @@ from posthouse.journal cimport crc
 import cython
 
 cdef uint32_t MAGIC, VERSION, FLAG_CLAIM
+cdef int64_t UNKNOWN
 cdef Py_ssize_t HEADER_SIZE, INCOMPLETE, BAD
 
 @cython.locals(p="unsigned char *", seed=uint32_t)
 cpdef uint32_t checksum(bytearray data, Py_ssize_t start, Py_ssize_t end)
 cpdef uint32_t crc_of(bytearray data, Py_ssize_t start, Py_ssize_t end)
 @cython.locals(p="unsigned char *")
-cpdef finish(bytearray data, Py_ssize_t start, Py_ssize_t end)
+cpdef finish(bytearray data, Py_ssize_t start, Py_ssize_t end, int64_t unsynced)
+@cython.locals(p="unsigned char *", unsynced=int64_t)
+cpdef int64_t synced_to(bytearray data, Py_ssize_t at)
 @cython.locals(p="unsigned char *", length=uint32_t, end=Py_ssize_t)
 cpdef Py_ssize_t measure(bytearray data, Py_ssize_t at, Py_ssize_t size, uint64_t lsn)
 @cython.locals(p="unsigned char *", found=list, length=Py_ssize_t, entry_epoch=int64_t)

@@ -13,15 +13,16 @@ MAGIC = 0x31454850  # "PHE1"
 VERSION = 1
 HEADER_SIZE = 40
 FLAG_CLAIM = 1
+UNKNOWN = 0xFFFFFFFF
 INCOMPLETE = 0
 BAD = -1
 
 
 def checksum(data: bytearray, start: int, end: int) -> int:
-    """CRC-32C of an entry: the first 32 octets of its header, then its frames."""
+    """CRC-32C of an entry: all of it but the checksum."""
     p = mem.address(data)
     seed = crc.crc32c(p, start, 32, 0)
-    return crc.crc32c(p, start + HEADER_SIZE, end - start - HEADER_SIZE, seed)
+    return crc.crc32c(p, start + 36, end - start - 36, seed)
 
 
 def crc_of(data: bytearray, start: int, end: int) -> int:
@@ -29,10 +30,25 @@ def crc_of(data: bytearray, start: int, end: int) -> int:
     return crc.crc32c(mem.address(data), start, end - start, 0)
 
 
-def finish(data: bytearray, start: int, end: int) -> None:
-    """Store the checksum into a sealed entry's header."""
+def finish(data: bytearray, start: int, end: int, unsynced: int) -> None:
+    """Store what only the committer knows into a sealed entry's header: ``unsynced`` octets before it, and the checksum.
+
+    ``unsynced`` is how far the position that the log was synced up to lies behind the entry; -1 if that is not known.
+    """
     p = mem.address(data)
+    if unsynced < 0 or unsynced > UNKNOWN:
+        unsynced = UNKNOWN
+    mem.put_le32(p, start + 36, unsynced)
     mem.put_le32(p, start + 32, checksum(data, start, end))
+
+
+def synced_to(data: bytearray, at: int) -> int:
+    """Up to which position the log was synced when the good entry at ``data[at]`` was written; 0 if that is not known."""
+    p = mem.address(data)
+    unsynced = mem.le32(p, at + 36)
+    if unsynced == UNKNOWN:
+        return 0
+    return mem.le64(p, at + 16) - unsynced
 
 
 def measure(data: bytearray, at: int, size: int, lsn: int) -> int:

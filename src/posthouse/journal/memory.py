@@ -67,6 +67,10 @@ class MemoryJournal:
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """See `begin_snapshot`."""
 
+    def mark(self) -> bool:
+        """There is no log."""
+        return False
+
     def check_space(self) -> None:
         """There is no disk."""
 

@@ -253,6 +253,8 @@ class Node:
         if not self._stopping:
             self.journal.trim()
             self.journal.check_space()
+            if self.journal.mark():
+                self.tick.commit()
             self.blocks.shrink()
             self.monitor.check()
             if self.housekeeping.check():

@@ -127,7 +127,7 @@ class Check:
             if position >= 0 and base != position:
                 self._report_hole(name, state, position, base, epoch)
             data = self._files.read(path)
-            found = survey(data, base, 0, epoch)
+            found = survey(data, base, 0, epoch, is_last=n + 1 == len(paths))
             self._note(name, state, data, found)
             size = len(data)
             if n + 1 < len(paths) and data:
@@ -297,5 +297,5 @@ def _noop(position: int, size: int, epoch: int, is_claim: bool) -> bytearray:
     data[28:32] = (1).to_bytes(4, "little")
     data[40:44] = (size - ENTRY_HEADER_SIZE).to_bytes(4, "little")
     data[44] = KIND_NOOP
-    entry.finish(data, 0, size)
+    entry.finish(data, 0, size, 0)
     return data

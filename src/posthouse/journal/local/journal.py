@@ -3,7 +3,7 @@
 ::
 
     DATA_DIR/lock           flock, holds the pid
-    DATA_DIR/format         "posthouse 1\\n"
+    DATA_DIR/format         "posthouse 2\\n"
     DATA_DIR/definitions/   segments of the definitions log
     DATA_DIR/shard/         segments of the message log
     DATA_DIR/snapshots/     which messages were in which queue, so that not all of the log must be read
@@ -32,7 +32,7 @@ from posthouse.journal.table import Table
 
 log = logging.getLogger(__name__)
 
-FORMAT = b"posthouse 1\n"
+FORMAT = b"posthouse 2\n"
 IN_FLIGHT_MAX = 2
 
 
@@ -244,6 +244,13 @@ class LocalJournal:
             log.error("the disk is full: publishers are blocked until there is space again")
             self._post(self.on_full)
         return self._reserve.give()
+
+    def mark(self) -> bool:
+        """See `posthouse.journal.api.Journal.mark`."""
+        if self.is_full or self.has_failed or self._in_flight:
+            return False
+        marks = [self._definitions.mark(), self._shard.mark()]
+        return any(marks)
 
     def check_space(self) -> None:
         """See `posthouse.journal.api.Journal.check_space`."""

@@ -20,6 +20,7 @@ from posthouse.journal.constants import (
     ENTRY_FLAG_CLAIM,
     ENTRY_HEADER_SIZE,
     KIND_CLAIM,
+    KIND_NOOP,
 )
 from posthouse.journal.files import File, Files
 from posthouse.journal.local.reserve import NO_SPACE, NoSpace
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".seg"
 SEGMENT_SIZE = 64 << 20
+# A frame that says nothing: its entry's header is what counts.
+NOOP = bytes((8, 0, 0, 0, KIND_NOOP, 0, 0, 0))
 # Recovered octets become blocks of about this size, so that memory comes back as messages go.
 PIECE_SIZE = 1 << 20
 
@@ -63,9 +66,14 @@ class LocalLog:
         self._sync = sync
         self._file: File | None = None
         self._active_size = 0
+        # Up to which position the log is known to be synced (written, in mode ``os``); -1 before the first time.
+        self._synced_to = -1
         # Replaced, never changed: the loop thread reads while the committer's ends and trims segments.
         self._bases: list[int] = []
         self._dirty = False
+        # Loop thread: where the log ended when `mark` looked last, and behind the last mark.
+        self._seen_at = -1
+        self._marked_at = -1
         self.buffer = buffer
         self.report = RecoveryReport()
         self.order = 0
@@ -135,7 +143,7 @@ class LocalLog:
         """Find the good entries of a segment from offset ``at`` on; they, the epoch, and the position behind."""
         path = self._path(base)
         size = len(data)
-        found = survey(data, base, at, epoch)
+        found = survey(data, base, at, epoch, is_last=is_last)
         damaged = list(found.gaps)
         if found.end < size:
             if is_last:
@@ -282,6 +290,19 @@ class LocalLog:
 
     # --- writing --------------------------------------------------------------------------------
 
+    def mark(self) -> bool:
+        """Append an entry if nothing was appended since the last call, nor a mark behind what was: it says what is synced.
+
+        Loop thread; everything appended was written and synced.
+        """
+        position = self.buffer.position
+        is_due = self._seen_at == position != self._marked_at and not self.buffer.has_pending()
+        if is_due:
+            self.buffer.append(NOOP)
+            self._marked_at = position = self.buffer.position
+        self._seen_at = position
+        return is_due
+
     def write(self, ranges: list[tuple[Block, int, int]]) -> None:
         """Checksum and append sealed entries, rolling to a new segment where one is full.
 
@@ -302,7 +323,8 @@ class LocalLog:
                     and self._active_size + size + length > self._segment_size
                 ):
                     break
-                entry.finish(block.data, start, end)
+                unsynced = -1 if self._synced_to < 0 else block.base + start - self._synced_to
+                entry.finish(block.data, start, end, unsynced)
                 pieces.append(memoryview(block.data)[start:end])
                 size += length
             if not pieces:
@@ -357,6 +379,7 @@ class LocalLog:
             if self._sync:
                 self._file.datasync()
             self._dirty = False
+            self._synced_to = self._bases[-1] + self._active_size
 
     def trim(self, position: int) -> int:
         """Remove the segments that end at or below ``position``, never the active one; returns how many.

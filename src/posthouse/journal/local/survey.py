@@ -15,7 +15,8 @@ class Survey:
     Attributes:
         entries: (start, end) of each good entry.
         gaps: (start, end) of what is damaged between good entries.
-        end: behind the last good entry; what follows, if anything does, is a torn tail, or damage where more segments follow.
+        end: behind the last good entry that counts; what follows, if anything does, is a torn tail, or damage where more segments
+            follow.
         epoch: of the last good entry, -1 if there is none.
     """
 
@@ -25,8 +26,33 @@ class Survey:
     epoch: int
 
 
-def survey(data: bytearray, base: int, at: int = 0, epoch: int = -1) -> Survey:
-    """Look at the segment at position ``base`` from offset ``at`` on, where the log has ``epoch`` (-1: not known)."""
+def survey(
+    data: bytearray, base: int, at: int = 0, epoch: int = -1, *, is_last: bool = False
+) -> Survey:
+    """Look at the segment at position ``base`` from offset ``at`` on, where the log has ``epoch`` (-1: not known).
+
+    In the last segment a gap where the log was never synced is the end, whatever stands behind it: a power cut leaves what was
+    under way in any order (P10).
+    """
+    found = _survey(data, base, at, epoch)
+    if is_last and found.gaps:
+        _end_at_first_unsynced(found, data, base, at, epoch)
+    return found
+
+
+def _end_at_first_unsynced(found: Survey, data: bytearray, base: int, at: int, epoch: int) -> None:
+    """An entry says how far the log was synced when it was written: a gap beyond all of these is a torn tail."""
+    behind = found.gaps[0][1]
+    synced = max(entry.synced_to(data, start) for start, _ in found.entries if start >= behind)
+    for n, (start, _) in enumerate(found.gaps):
+        if base + start >= synced:
+            kept = _survey(data[:start], base, at, epoch)
+            found.entries, found.epoch, found.end = kept.entries, kept.epoch, start
+            del found.gaps[n:]
+            return
+
+
+def _survey(data: bytearray, base: int, at: int, epoch: int) -> Survey:
     size = len(data)
     found = Survey([], [], at, epoch)
     while True:
