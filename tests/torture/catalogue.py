@@ -11,6 +11,8 @@ from tests.torture.campaign import Campaign
 CAMPAIGNS: Final[dict[str, str]] = {
     "kill": "tests.support.checker:CAMPAIGN",
     "full-disk": "tests.support.full_disk:CAMPAIGN",
+    "restart": "tests.load.restart:CAMPAIGN",
+    "backlog": "tests.load.backlog:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
 }

@@ -1,0 +1,30 @@
+"""Short forms of the long tests of load: the same code with small numbers and generous bounds; `python -m tests.torture` runs those."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.load.backlog import posthouse_depth
+from tests.load.restart import posthouse_restarts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_backlog_comes_back_soon(is_killed: bool) -> None:
+    figures = posthouse_restarts(20_000, is_killed=is_killed, rounds=2)
+    assert figures["messages"] == 20_000
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_deep_queue_costs_little_memory(persistent: bool) -> None:
+    """Without paging it would take 80 MB more than an empty broker, which has 40."""
+    posthouse_depth(
+        300_000,
+        persistent=persistent,
+        size=200,
+        shallow=30_000,
+        resident_mb_max=85,
+        slowdown_max=10.0,
+        settings="[limits]\nmessage_memory_bytes = 8388608\n",
+    )
