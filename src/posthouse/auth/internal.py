@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from posthouse.auth.api import Identity
 from posthouse.auth.hashing import SHA256, hash_password, verify
 from posthouse.auth.patterns import matches
+from posthouse.broker.limits import USER as USER_LIMITS
 from posthouse.core.errors import NotFound
 
 Key = tuple[str, ...]
@@ -57,6 +58,8 @@ class InternalBackend:
         """Remove a user and all of its permissions."""
         if self._rows.get("user", (name,)) is None:
             raise NotFound(f"no user '{name}'")
+        if self._rows.get(USER_LIMITS, (name,)) is not None:
+            self._rows.remove(USER_LIMITS, (name,))
         for key, _ in self._rows.items("permission"):
             if key[0] == name:
                 self._rows.remove("permission", key)

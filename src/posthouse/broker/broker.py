@@ -8,6 +8,7 @@ from typing import Any
 from posthouse.broker.definitions import Definitions, Rows
 from posthouse.broker.dispatch import Dispatcher, QueueCore
 from posthouse.broker.exchanges.types import exchange_types
+from posthouse.broker.limits import VHOST, Defaults, Limits
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.vhost import VHost
 from posthouse.core.errors import NotFound
@@ -19,12 +20,17 @@ class Broker:
     """All virtual hosts of a node."""
 
     def __init__(
-        self, dispatcher: Dispatcher, rows: Rows, typed: Callable[[str, Any], Any]
+        self,
+        dispatcher: Dispatcher,
+        rows: Rows,
+        typed: Callable[[str, Any], Any],
+        default_limits: Defaults | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.vhosts: dict[str, VHost] = {}
         self._types = exchange_types()
         self._definitions = Definitions(rows, typed)
+        self.limits = Limits(rows, default_limits or {})
 
     def load(self) -> None:
         """Recreate the durable topology; a new node gets the default virtual host."""
@@ -60,7 +66,7 @@ class Broker:
         return self.vhosts.get(name) or self.add_vhost(name)
 
     def _make_vhost(self, name: str) -> VHost:
-        vhost = VHost(name, self.dispatcher, self._definitions, self._types)
+        vhost = VHost(name, self.dispatcher, self._definitions, self._types, self.limits)
         self.vhosts[name] = vhost
         return vhost
 
@@ -78,6 +84,7 @@ class Broker:
         if vhost is None:
             raise NotFound(f"no vhost '{name}'")
         vhost.clear()
+        self.limits.set(VHOST, name, {})
         self._definitions.remove_vhost(name)
 
     def durable_queues(self) -> dict[int, QueueCore]:

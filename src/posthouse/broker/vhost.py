@@ -15,6 +15,7 @@ from posthouse.broker.definitions import Definitions
 from posthouse.broker.dispatch import Consumer, Dispatcher
 from posthouse.broker.exchanges.base import Exchange
 from posthouse.broker.exchanges.direct import DirectExchange
+from posthouse.broker.limits import Limits
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.router import durable_ids, make_route, resolve
 from posthouse.broker.routing import RouteTable
@@ -43,7 +44,6 @@ class VHost:
     Attributes:
         exchanges, queues: by name; the default exchange is not among them.
         routes: the cache over `resolve`.
-        queue_count_max: no more queues than this are declared; None for no limit.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class VHost:
         dispatcher: Dispatcher,
         definitions: Definitions,
         types: Registry[type[Exchange]],
+        limits: Limits,
         *,
         unknown_type_closes_connection: bool = False,
     ) -> None:
@@ -59,9 +60,9 @@ class VHost:
         self.dispatcher = dispatcher
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
-        self.queue_count_max: int | None = None
         self._definitions = definitions
         self._types = types
+        self._limits = limits
         self._unknown_type_closes_connection = unknown_type_closes_connection
         self._bindings_to: dict[tuple[str, str], dict[tuple[Any, ...], Binding]] = {}
         self._exclusive: dict[object, set[Queue]] = {}
@@ -318,7 +319,7 @@ class VHost:
             args.check_equal("auto_delete", described, auto_delete, found.auto_delete)
             args.check_queue_equivalent(described, arguments, found.arguments)
             return found
-        self._check_queue_limit(name)
+        self._limits.check_queue(self.name, name, len(self.queues))
         args.check_queue_properties(
             args.check_queue_arguments(arguments, described),
             described,
@@ -341,13 +342,6 @@ class VHost:
         if kind != "classic":
             raise PreconditionFailed(
                 f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
-            )
-
-    def _check_queue_limit(self, name: str) -> None:
-        limit = self.queue_count_max
-        if limit is not None and len(self.queues) >= limit:
-            raise PreconditionFailed(
-                f"cannot declare queue '{name}': queue limit in vhost '{self.name}' ({limit}) is reached"
             )
 
     def add_queue(self, queue: Queue) -> None:

@@ -220,6 +220,22 @@ class LimitsConfig(Section):
         0, "Most consumers of one channel, 0 for no limit; one more closes the channel with 530.",
         rabbitmq_key="consumer_max_per_channel", minimum=0,
     )  # fmt: skip
+    vhost_connections_max: int = _setting(
+        -1, "Most connections to a virtual host that has no limit of its own, -1 for no limit; one more is closed with 530.",
+        minimum=-1,
+    )  # fmt: skip
+    vhost_queues_max: int = _setting(
+        -1, "Most queues of a virtual host that has no limit of its own, -1 for no limit; one more is refused with 406.",
+        minimum=-1,
+    )  # fmt: skip
+    user_connections_max: int = _setting(
+        -1, "Most connections of a user who has no limit of their own, -1 for no limit; one more is closed with 530.",
+        minimum=-1,
+    )  # fmt: skip
+    user_channels_max: int = _setting(
+        -1, "Most channels of a user who has no limit of their own, -1 for no limit; one more closes its connection with 530.",
+        minimum=-1,
+    )  # fmt: skip
     output_high_water_bytes: int = _setting(
         1 << 20, "Unsent output of one connection above which nothing more is delivered to it.",
         minimum=65536,

@@ -19,10 +19,11 @@ from posthouse.broker.broker import Broker
 from posthouse.broker.cleaner import Cleaner
 from posthouse.broker.dispatch import Dispatcher
 from posthouse.broker.housekeeping import Housekeeping
+from posthouse.broker.limits import CHANNELS, CONNECTIONS, QUEUES, USER, VHOST, Defaults
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.recovery import recover
 from posthouse.broker.snapshotter import Snapshotter
-from posthouse.core.config import Config
+from posthouse.core.config import Config, LimitsConfig
 from posthouse.core.errors import StorageError
 from posthouse.journal.api import Journal
 from posthouse.journal.block import BlockTable, LogBuffer
@@ -87,7 +88,9 @@ class Node:
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
         )
         self.dispatcher.on_damaged = self._on_damaged
-        self.broker = Broker(self.dispatcher, self.journal.table, typed_value)
+        self.broker = Broker(
+            self.dispatcher, self.journal.table, typed_value, _default_limits(config.limits)
+        )
         self.journal.table.on_change = self._on_definitions_changed
         self.journal.on_committed = self.tick.on_committed
         self.journal.on_failed = self._on_journal_failed
@@ -295,3 +298,12 @@ class Node:
             self.snapshotter.take_final()
         self.journal.stop()
         return self._exit_code
+
+
+def _default_limits(limits: LimitsConfig) -> Defaults:
+    return {
+        (VHOST, CONNECTIONS): limits.vhost_connections_max,
+        (VHOST, QUEUES): limits.vhost_queues_max,
+        (USER, CONNECTIONS): limits.user_connections_max,
+        (USER, CHANNELS): limits.user_channels_max,
+    }

@@ -12,6 +12,7 @@ import pytest
 from posthouse.broker.broker import Broker
 from posthouse.broker.definitions import ID_STRIDE, Definitions, pack
 from posthouse.broker.exchanges.types import exchange_types
+from posthouse.broker.limits import Limits
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.vhost import VHost
 from posthouse.core.errors import NotFound
@@ -81,9 +82,9 @@ def test_durable_things_come_back(broker: Broker, start: Start) -> None:
     assert len(e.bindings) == 1
 
 
-def parts() -> tuple[Definitions, Any]:
+def parts() -> tuple[Definitions, Any, Limits]:
     """What a virtual host needs besides the dispatcher."""
-    return Definitions(Table(None), typed_value), exchange_types()
+    return Definitions(Table(None), typed_value), exchange_types(), Limits(Table(None), {})
 
 
 def test_what_was_deleted_stays_deleted(broker: Broker, start: Start, table: Table) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from posthouse.broker.broker import Broker
 from posthouse.broker.dispatch import Consumer
+from posthouse.broker.limits import VHOST
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.vhost import VHost
 from posthouse.core.errors import (
@@ -386,8 +388,8 @@ def test_quorum_queues_and_streams_are_durable_and_have_a_name(vhost: VHost, kin
     assert queue(vhost, "q", durable=True, arguments=asked).durable
 
 
-def test_a_limit_of_queues_holds_for_new_ones(vhost: VHost) -> None:
-    vhost.queue_count_max = 1
+def test_a_limit_of_queues_holds_for_new_ones(broker: Broker, vhost: VHost) -> None:
+    broker.limits.set(VHOST, "/", {"max-queues": 1})
     first = queue(vhost, "q1")
     assert (
         refusal(PreconditionFailed, queue, vhost, "q2")

@@ -114,8 +114,7 @@ class Channel(ChannelCore):
             return
         code = payload[:4]
         if code == b"\x00\x14\x00\x29":  # channel.close-ok
-            self.session.channels.pop(self.number, None)
-            self.session.current = None
+            self.session.forget_channel(self.number)
         elif (
             code == b"\x00\x14\x00\x28"
         ):  # channel.close crossed ours: answer it, still wait for theirs
@@ -216,8 +215,7 @@ class Channel(ChannelCore):
         """The client closed the channel; confirms that wait for nothing leave before the answer."""
         self.session.finish_batch()
         self.release()
-        self.session.channels.pop(self.number, None)
-        self.session.current = None
+        self.session.forget_channel(self.number)
         self.send(methods.ChannelCloseOk())
 
 

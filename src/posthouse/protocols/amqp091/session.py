@@ -299,8 +299,17 @@ class Session(ConnectionCore):
                 f"number of channels opened ({len(self.channels)}) has reached "
                 f"the negotiated channel_max ({self.channel_max})",
             )
+        assert self.identity is not None
+        self.services.broker.limits.open_channel(self.identity.name)
         self.channels[number] = Channel(self, number)
         self.put(_channel_open_ok(number))
+
+    def forget_channel(self, number: int) -> None:
+        """The channel is closed on both sides."""
+        assert self.identity is not None
+        if self.channels.pop(number, None) is not None:
+            self.services.broker.limits.close_channel(self.identity.name)
+        self.current = None
 
     def on_bad_frame(self, kind: int, size: int, payload: bytes, end: int) -> None:
         """Nothing behind a bad frame can be understood: say so, and drop what still comes."""
@@ -403,6 +412,7 @@ class Session(ConnectionCore):
             raise AmqpError(530, f"vhost {name} not found", 10, 40)
         if not self.services.authorizer.may_access_vhost(self.identity, name):
             raise AmqpError(530, f"access to vhost '{name}' refused for user '{user}'", 10, 40)
+        self.services.broker.limits.open_connection(name, user)
         self.vhost = vhost
         self.routes = vhost.routes
         self.state = State.RUNNING
@@ -418,7 +428,7 @@ class Session(ConnectionCore):
 
     def _on_close(self, _method: methods.ConnectionClose) -> None:
         """RabbitMQ: after close-ok the client closes the socket; what it still sends is dropped."""
-        self._release_channels()
+        self._leave()
         self.put(CLOSE_OK)
         self.state = State.LINGERING
         self.is_open = False
@@ -456,7 +466,7 @@ class Session(ConnectionCore):
             10,
             11,
         )
-        self._release_channels()
+        self._leave()
         self.is_open = False
         self.state = State.CLOSING
         if self.identity is None and not is_told:
@@ -503,16 +513,17 @@ class Session(ConnectionCore):
         self.is_finished = True
         self.touch()
 
-    def _release_channels(self) -> None:
-        if self.channels:
-            channels = list(self.channels.values())
-            self.channels.clear()
-            self.current = None
-            for channel in channels:
-                assert isinstance(channel, Channel)
-                channel.release()
-        if self.vhost is not None:
-            self.vhost.delete_exclusive(self)
+    def _leave(self) -> None:
+        """Give back what the connection has of its virtual host; harmless when repeated."""
+        for number, channel in list(self.channels.items()):
+            assert isinstance(channel, Channel)
+            self.forget_channel(number)
+            channel.release()
+        vhost, self.vhost = self.vhost, None
+        if vhost is not None:
+            assert self.identity is not None
+            vhost.delete_exclusive(self)
+            self.services.broker.limits.close_connection(vhost.name, self.identity.name)
 
     def lost(self) -> None:
         """The socket is gone."""
@@ -523,7 +534,7 @@ class Session(ConnectionCore):
             State.HEADER,
         ):
             log.info("connection %s: client unexpectedly closed TCP connection", self)
-        self._release_channels()
+        self._leave()
         self.state = State.CLOSED
         self.is_open = False
         self.stopped = True
