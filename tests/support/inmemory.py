@@ -15,6 +15,7 @@ from posthouse.core.config import AuthConfig, Config, LimitsConfig, LogConfig, N
 from posthouse.journal.files import Files
 from posthouse.journal.local.committer import InlineCommitter
 from posthouse.journal.local.disk import DiskFiles
+from posthouse.journal.local.journal import CommitterFactory
 from posthouse.journal.local.log import SEGMENT_SIZE
 from posthouse.protocols.amqp091.session import Session
 from posthouse.server.node import Node
@@ -73,6 +74,8 @@ class World:
         ring_max: int = RING_MAX,
         slice_entries: int = SLICE,
         reserve_size: int = 0,
+        make_committer: CommitterFactory = InlineCommitter,
+        limits: LimitsConfig | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.loop = VirtualLoop(self.clock)
@@ -81,7 +84,7 @@ class World:
                 memory=directory is None, data_dir=directory or "", durability=durability
             ),
             auth=AuthConfig(mechanisms=("PLAIN", "AMQPLAIN", "RABBIT-CR-DEMO"), refusal_delay_ms=0),
-            limits=LimitsConfig(message_memory_bytes=memory_max),
+            limits=limits or LimitsConfig(message_memory_bytes=memory_max),
             log=LogConfig(
                 segment_size_bytes=segment_size,
                 reserve_bytes=reserve_size,
@@ -92,7 +95,7 @@ class World:
             loop=self.loop,
             clock=self.clock,
             files=files or DiskFiles(),
-            make_committer=InlineCommitter,
+            make_committer=make_committer,
             random=random.Random(1),
             make_door=PeerDoor,
             memory_total=lambda: 1 << 40,

@@ -23,6 +23,8 @@ cdef class Dispatcher:
     cdef public uint64_t next_commit
     cdef public bint must_commit
     cdef public bint alarm
+    cdef public bint is_behind
+    cdef public list held
     cdef public Py_ssize_t arrivals
     cdef readonly uint64_t damaged_records
     cdef public object on_damaged

@@ -61,6 +61,7 @@ class Dispatcher:
         holders: channels, which may hold deliveries that are not settled.
         settled: block, offset and queue of what was settled in watched blocks, for the cleaner.
         alarm: publishers are blocked (memory or disk alarm).
+        is_behind: much was appended that is not durable yet: publishers wait in ``held`` until the disk has caught up.
         arrivals: large messages that are being received.
         damaged_records: messages that could not be read back.
         on_damaged: called with the queue and the log position of each.
@@ -80,6 +81,8 @@ class Dispatcher:
         self.next_commit = 1
         self.must_commit = False
         self.alarm = False
+        self.is_behind = False
+        self.held: list[Any] = []  # Any: brakes of sessions, which are above this layer
         self.arrivals = 0
         self.damaged_records = 0
         self.on_damaged: Callable[[Any, int], object] = (

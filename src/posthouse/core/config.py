@@ -245,6 +245,12 @@ class LimitsConfig(Section):
         "Memory for messages; the bodies of a deeper backlog lie on disk only. 0: no bound but the memory watermark.",
         minimum=0,
     )
+    unsynced_high_water_bytes: int = _setting(
+        64 << 20,
+        "Octets on their way to the disk above which publishers are not read until half of it is there: bounds memory, and "
+        "how long a confirm takes on a slow disk.",
+        minimum=65536,
+    )
     queue_high_water_bytes: int = _setting(
         32 << 20,
         "Undelivered bytes of a queue whose consumers' connections cannot take more, above which its "

@@ -84,6 +84,10 @@ class Journal(Protocol):
     def is_busy(self) -> bool:
         """Whether a commit handed over now would only wait: let more gather into it first."""
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """Octets that were appended and are not durable yet."""
+
     def commit(self) -> int:
         """Hand everything appended so far to the disk; returns its commit number."""
 

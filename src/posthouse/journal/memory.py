@@ -53,6 +53,11 @@ class MemoryJournal:
         """Never: commits are done at once."""
         return False
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """None: commits are done at once."""
+        return 0
+
     def commit(self) -> int:
         """See `posthouse.journal.api.Journal.commit`."""
         number = self.next_commit

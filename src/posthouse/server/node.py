@@ -73,7 +73,11 @@ class Node:
             surroundings.ring_max,
         )
         self.tick = Tick(
-            self.dispatcher, self.journal, loop, ack_delay_s=config.log.ack_delay_ms / 1000
+            self.dispatcher,
+            self.journal,
+            loop,
+            ack_delay_s=config.log.ack_delay_ms / 1000,
+            unsynced_high=config.limits.unsynced_high_water_bytes,
         )
         self.monitor = Monitor(
             config.limits,

@@ -38,7 +38,13 @@ class Tick:
     """Runs the pass. Loop thread only."""
 
     def __init__(
-        self, dispatcher: Dispatcher, journal: Journal, loop: Loop, *, ack_delay_s: float = 0.005
+        self,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        loop: Loop,
+        *,
+        ack_delay_s: float = 0.005,
+        unsynced_high: int = 64 << 20,
     ) -> None:
         # Acknowledgements alone wait this long for company before they are written (P4: well below 1 s).
         self._ack_delay_s = ack_delay_s
@@ -48,6 +54,8 @@ class Tick:
         self._acks_scheduled = False
         self._running = False
         self._is_stopped = False
+        # Octets on their way to the disk above which publishers are not read, until half of it is there.
+        self._unsynced_high = unsynced_high
         dispatcher.next_commit = journal.next_commit
 
     def settle(self) -> None:
@@ -59,8 +67,11 @@ class Tick:
         try:
             for _ in range(ROUNDS_MAX):
                 dispatcher.pump()
-                if dispatcher.must_commit and not self._journal.is_busy:
-                    self.commit()
+                if dispatcher.must_commit:
+                    if not self._journal.is_busy:
+                        self.commit()
+                    if self._journal.unsynced_bytes > self._unsynced_high:
+                        dispatcher.is_behind = True  # until `on_committed` says otherwise
                 touched = dispatcher.touched
                 if touched:
                     dispatcher.touched = []
@@ -92,7 +103,16 @@ class Tick:
         for session in list(waiters):
             if not session.committed(number):
                 waiters.discard(session)
+        if self._dispatcher.is_behind and self._journal.unsynced_bytes <= self._unsynced_high // 2:
+            self._let_go()
         self.settle()
+
+    def _let_go(self) -> None:
+        """The disk has caught up."""
+        self._dispatcher.is_behind = False
+        held, self._dispatcher.held = self._dispatcher.held, []
+        for brake in held:
+            brake.caught_up()
 
     def stop(self) -> None:
         """Hand over the last acknowledgements; nothing is committed after this."""

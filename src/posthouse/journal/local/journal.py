@@ -100,10 +100,11 @@ class LocalJournal:
         self.pager = LocalPager(files, f"{directory}/pages", self._shard)
         self._lock: Lock | None = None
         self._committer: Committer | None = None
-        self._in_flight: deque[tuple[int, list[tuple[Block, int, int]]]] = deque()
+        # Commits under way: number, what to give back, and how many octets both logs have with it.
+        self._in_flight: deque[tuple[int, list[tuple[Block, int, int]], int]] = deque()
+        self._durable_to = 0
         self._trimmed_to = 0
         self._trims: list[tuple[LocalLog, int]] = []
-        self.bytes_in_flight = 0
         self.is_full = False
         self.has_failed = False
         self.shard: LogBuffer | None = self._shard.buffer
@@ -162,6 +163,7 @@ class LocalJournal:
         yield from self._shard.recover(self._claimant, start, epoch)
         if not self._reserve.take():
             log.warning("the disk is too full for the reserve file %s/reserve", self._directory)
+        self._durable_to = self._appended()
         self._committer = self._make_committer(
             self._post, self._on_done, self._on_failure, self._make_space
         )
@@ -207,6 +209,14 @@ class LocalJournal:
         """One commit is being synced and the next one waits for it: a third would make no sync earlier."""
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """See `posthouse.journal.api.Journal.unsynced_bytes`."""
+        return self._appended() - self._durable_to
+
+    def _appended(self) -> int:
+        return self._definitions.buffer.position + self._shard.buffer.position
+
     def commit(self) -> int:
         """See `posthouse.journal.api.Journal.commit`."""
         assert self._committer is not None
@@ -219,9 +229,7 @@ class LocalJournal:
             parts.append((self._definitions, definitions))
         if shard:
             parts.append((self._shard, shard))
-        ranges = definitions + shard
-        self.bytes_in_flight += sum(end - start for _, start, end in ranges)
-        self._in_flight.append((number, ranges))
+        self._in_flight.append((number, definitions + shard, self._appended()))
         self._committer.submit(Commit(number, parts, self._trims, self._jobs))
         self._trims, self._jobs = [], []
         return number
@@ -264,12 +272,12 @@ class LocalJournal:
 
     def _on_done(self, number: int) -> None:
         while self._in_flight and self._in_flight[0][0] <= number:
-            self._give_back(self._in_flight.popleft()[1])
+            _, ranges, self._durable_to = self._in_flight.popleft()
+            self._give_back(ranges)
         self.on_committed(number)
 
     def _give_back(self, ranges: list[tuple[Block, int, int]]) -> None:
-        for block, start, end in ranges:
-            self.bytes_in_flight -= end - start
+        for block, _, _ in ranges:
             self._blocks.unpin(block)
 
     def _on_failure(self, error: OSError) -> None:

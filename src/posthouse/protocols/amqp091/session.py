@@ -21,6 +21,7 @@ from posthouse.broker.dispatch import Dispatcher, QueueCore
 from posthouse.broker.vhost import VHost
 from posthouse.core.errors import PosthouseError
 from posthouse.protocols.amqp091 import basic, topology
+from posthouse.protocols.amqp091.brake import Brake
 from posthouse.protocols.amqp091.capabilities import PROFILE, Profile
 from posthouse.protocols.amqp091.channel import Channel
 from posthouse.protocols.amqp091.engine import ConnectionCore
@@ -142,6 +143,7 @@ class Session(ConnectionCore):
         identity: the authenticated user, None before.
         vhost: the virtual host after ``connection.open``.
         client_properties, capabilities: what the client said of itself, shared with its likes: never to be changed.
+        brake: why the client is not read at the moment.
         flush: called at the end of a batch to send what may be sent; the owner's.
         is_finished: everything is said; the owner closes the socket once the output is empty.
     """
@@ -171,12 +173,11 @@ class Session(ConnectionCore):
         self.message_max = services.message_size_max
         self._mechanism: Mechanism | None = None
         self._mechanism_name = ""
-        self._holds = 0
+        self.brake = Brake(self)
         self._silent_s = 0
         self._idle_out_s = 0
         self._sent_before = 0
         self._closing_s = 0
-        self._blocked_sent = False
         self._is_handling = False
         self._after_reply: list[bytes] = []
 
@@ -196,8 +197,11 @@ class Session(ConnectionCore):
         if self.state is State.HEADER:
             return self._receive_header(data, size)
         used = self.parse(data, size)
-        if self.dispatcher.alarm and self.has_published:
-            self._on_alarm()
+        if self.has_published:
+            if self.dispatcher.alarm:
+                self.brake.stop_for_alarm()
+            if self.dispatcher.is_behind:
+                self.brake.stop_for_log()
         return size if self.stopped else used
 
     def _receive_header(self, data: bytearray, size: int) -> int:
@@ -547,43 +551,12 @@ class Session(ConnectionCore):
     # --- back-pressure --------------------------------------------------------------------------
 
     def on_congested(self, queue: QueueCore) -> None:
-        """Stop reading until ``queue`` is half drained, or the next second.
-
-        Only where a consumer's connection is the bottleneck: consumers that wait for their own acknowledgements, or no
-        consumers at all, let the backlog grow, as RabbitMQ does, up to the memory watermark.
-        """
-        if queue.is_congested and self._holds:
-            return
-        self._holds += 1
-        queue.hold(self._on_drained, self.queue_high // 2)  # type: ignore[attr-defined]  # a Queue
-        if self.transport is not None:
-            self.transport.pause()
-
-    def _on_drained(self) -> None:
-        if self._holds == 0:
-            return
-        self._holds -= 1
-        if self._holds == 0 and not self._blocked_sent and self.transport is not None:
-            self.transport.resume()
-
-    def _on_alarm(self) -> None:
-        if self._blocked_sent:
-            return
-        self._blocked_sent = True
-        if self.capabilities.get("connection.blocked"):
-            self.send(0, methods.ConnectionBlocked(reason=self.services.alarm_reason()))
-        if self.transport is not None:
-            self.transport.pause()
+        """See `Brake.stop_for`."""
+        self.brake.stop_for(queue)
 
     def on_alarm_cleared(self) -> None:
         """Publishers may go on."""
-        if not self._blocked_sent:
-            return
-        self._blocked_sent = False
-        if self.capabilities.get("connection.blocked"):
-            self.send(0, methods.ConnectionUnblocked())
-        if self._holds == 0 and self.transport is not None:
-            self.transport.resume()
+        self.brake.alarm_cleared()
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -600,10 +573,7 @@ class Session(ConnectionCore):
                 self._finish()
                 self._drop()
             return
-        if self._holds:
-            # A consumer that reads nothing any more must not stop its publishers for ever.
-            self._holds = 1
-            self._on_drained()
+        self.brake.on_second()
         if self.state is not State.RUNNING:
             return
         sent = self.sent_total + self.oo
@@ -616,9 +586,7 @@ class Session(ConnectionCore):
 
     def _keep_heartbeat(self, is_idle: bool) -> None:
         """Drop a client that was silent for two intervals; send a heartbeat after half of one without output."""
-        self._silent_s = (
-            0 if self.seen_bytes or self._holds or self._blocked_sent else self._silent_s + 1
-        )
+        self._silent_s = 0 if self.seen_bytes or self.brake.is_on else self._silent_s + 1
         self.seen_bytes = False
         if self._silent_s > 2 * self.heartbeat_s:
             log.warning(
