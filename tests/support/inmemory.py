@@ -76,6 +76,8 @@ class World:
         reserve_size: int = 0,
         make_committer: CommitterFactory = InlineCommitter,
         limits: LimitsConfig | None = None,
+        on_failure: str = "stop",
+        on_damage: str = "serve",
     ) -> None:
         self.clock = VirtualClock()
         self.loop = VirtualLoop(self.clock)
@@ -89,6 +91,8 @@ class World:
                 segment_size_bytes=segment_size,
                 reserve_bytes=reserve_size,
                 snapshot_bytes=1 << 20,
+                on_failure=on_failure,
+                on_damage=on_damage,
             ),
         )
         surroundings = Surroundings(

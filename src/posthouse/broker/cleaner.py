@@ -102,6 +102,11 @@ class Cleaner:
                 log.relocate(block, place)
         return bool(self._pending)
 
+    def give_up(self) -> None:
+        """As a waiter of the dispatcher: the log failed; nothing is moved any more."""
+        self._pending.clear()
+        self._steps = None
+
     # --- one run --------------------------------------------------------------------------------
 
     def _clean(self, log: LogBuffer) -> Iterator[None]:

@@ -17,6 +17,8 @@ from typing import Any, Final
 from posthouse.core.errors import ConfigError
 
 DURABILITIES: Final = ("fsync", "os")
+ON_FAILURE: Final = ("stop", "block")
+ON_DAMAGE: Final = ("serve", "stop")
 MECHANISMS: Final = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "RABBIT-CR-DEMO", "EXTERNAL")
 
 
@@ -276,6 +278,18 @@ class LogConfig(Section):
         "Growth of the message log after which the queues are written to a snapshot, at least four times the last one's "
         "size: a restart reads what came after it.",
         minimum=4096,
+    )
+    on_failure: str = _setting(
+        "stop",
+        "What a failed write or sync does; nothing is confirmed after one. `stop`: the process ends with code 74. `block`: publishers "
+        "are blocked, consumers get what is there, acknowledgements are forgotten at the end.",
+        choices=ON_FAILURE,
+    )
+    on_damage: str = _setting(
+        "serve",
+        "What damaged data does at a start. `serve`: what is undamaged is served, the rest reported. `stop`: the whole log is read "
+        "first, and the broker refuses to start where something stored is lost.",
+        choices=ON_DAMAGE,
     )
     ack_delay_ms: float = _setting(
         5.0, "Longest time an acknowledgement waits for company before it is written.",

@@ -55,6 +55,7 @@ class Journal(Protocol):
         on_committed: called on the loop thread with the highest finished number.
         on_failed: called once on the loop thread; nothing is reported as done after it.
         on_full: called on the loop thread when the disk is full.
+        has_failed: a write or a sync failed; nothing that is committed now will be reported.
         is_full: commits wait, or live on the reserve; publishers should be blocked.
     """
 
@@ -68,6 +69,7 @@ class Journal(Protocol):
     on_failed: Callable[[OSError], object]
     on_full: Callable[[], object]
     is_full: bool
+    has_failed: bool
 
     @property
     def durability(self) -> str:

@@ -32,6 +32,7 @@ class MemoryJournal:
         self.on_failed: Callable[[OSError], object] = _ignore
         self.on_full: Callable[[], object] = lambda: None
         self.is_full = False
+        self.has_failed = False
         self._post = post
 
     def recover(self) -> Iterator[Recovered]:

@@ -27,6 +27,7 @@ from posthouse.core.config import Config, LimitsConfig
 from posthouse.core.errors import StorageError
 from posthouse.journal.api import Journal
 from posthouse.journal.block import BlockTable, LogBuffer
+from posthouse.journal.local.check import Check
 from posthouse.journal.local.journal import LocalJournal
 from posthouse.journal.memory import MemoryJournal
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
@@ -86,7 +87,7 @@ class Node:
             memory_total=surroundings.memory_total,
             memory_used=surroundings.memory_used,
             disk_free=surroundings.disk_free,
-            is_disk_full=lambda: self.journal.is_full,
+            is_disk_full=lambda: self.journal.is_full or self.journal.has_failed,
         )
         self.users = InternalBackend(
             self.journal.table, self._random.randbytes, frozenset(config.auth.loopback_users)
@@ -138,10 +139,26 @@ class Node:
             reserve_size=self._config.log.reserve_bytes,
         )
         try:
+            if self._config.log.on_damage == "stop":
+                self._refuse_damage(os.path.abspath(node.data_dir))
             journal.open(f"{node.name} pid {self._surroundings.process_id}")
         except OSError as error:
             raise self._unusable(error) from error
         return journal
+
+    def _refuse_damage(self, directory: str) -> None:
+        """Look first (P11, ``on_damage = stop``)."""
+        check = Check(self._surroundings.files, directory)
+        for _ in check.run():
+            pass
+        losses = [
+            f"{finding.path}: {finding.text}" for finding in check.findings if finding.is_loss
+        ]
+        if losses:
+            raise StorageError(
+                f"{len(losses)} damaged places in {directory}, the first is {losses[0]}; look with 'posthouse check', "
+                "or start with log.on_damage = serve"
+            )
 
     def _load(self) -> int:
         """Definitions, then messages; returns how many messages came back."""
@@ -241,10 +258,15 @@ class Node:
         )
 
     def _on_journal_failed(self, error: OSError) -> None:
-        """A failed write or sync is final (P12): nothing more is confirmed, and the process ends."""
-        log.critical("the journal failed: %s; nothing later was confirmed, stopping", error)
+        """A failed write or sync is final (P12): nothing more is confirmed."""
         self._exit_code = EX_IOERR
-        self.stop()
+        self.tick.on_failed()
+        if self._config.log.on_failure == "block":
+            log.critical("the journal failed: %s; nothing later was confirmed", error)
+            self.monitor.check()
+        else:
+            log.critical("the journal failed: %s; nothing later was confirmed, stopping", error)
+            self.stop()
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -258,19 +280,25 @@ class Node:
 
     def _on_second(self) -> None:
         if not self._stopping:
-            self.journal.trim()
-            self.journal.check_space()
-            if self.journal.mark():
-                self.tick.commit()
+            if not self.journal.has_failed:
+                self._keep_house()
             self.blocks.shrink()
             self.monitor.check()
-            if self.housekeeping.check():
-                self._work()
             self._loop.call_later(1.0, self._on_second)
+
+    def _keep_house(self) -> None:
+        self.journal.trim()
+        self.journal.check_space()
+        if self.journal.mark():
+            self.tick.commit()
+        if self.housekeeping.check():
+            self._work()
 
     def _work(self) -> None:
         """A slice takes about a millisecond; clients get the loop in between."""
-        if not self._stopping and self.housekeeping.step():
+        if self._stopping or self.journal.has_failed:
+            return
+        if self.housekeeping.step():
             self._loop.call_later(CHORE_PAUSE_S, self._work)
 
     def stop(self) -> None:

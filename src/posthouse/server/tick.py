@@ -33,6 +33,8 @@ class Flushable(Protocol):
 
     def committed(self, number: int) -> bool: ...
 
+    def give_up(self) -> None: ...
+
 
 class Tick:
     """Runs the pass. Loop thread only."""
@@ -96,6 +98,8 @@ class Tick:
             dispatcher.write_acks()
         self._journal.commit()
         dispatcher.next_commit = self._journal.next_commit
+        if self._journal.has_failed:
+            self._refuse()
 
     def on_committed(self, number: int) -> None:
         """The journal finished commit ``number``: confirms and held replies leave."""
@@ -106,6 +110,18 @@ class Tick:
         if self._dispatcher.is_behind and self._journal.unsynced_bytes <= self._unsynced_high // 2:
             self._let_go()
         self.settle()
+
+    def on_failed(self) -> None:
+        """The journal failed: whoever waits for a commit is told so, now and from here on."""
+        self._refuse()
+        self._let_go()
+        self.settle()
+
+    def _refuse(self) -> None:
+        waiters = list(self._dispatcher.waiters)
+        self._dispatcher.waiters.clear()
+        for waiter in waiters:
+            waiter.give_up()
 
     def _let_go(self) -> None:
         """The disk has caught up."""

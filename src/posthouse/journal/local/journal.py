@@ -224,6 +224,9 @@ class LocalJournal:
         self.next_commit += 1
         definitions = self._definitions.buffer.seal()
         shard = self._shard.buffer.seal()
+        if self.has_failed:
+            self._give_back(definitions + shard)
+            return number
         parts: list[tuple[LocalLog, list[tuple[Block, int, int]]]] = []
         if definitions:
             parts.append((self._definitions, definitions))

@@ -32,6 +32,8 @@ cdef class Outlet:
     cpdef put(self, bytes data)
     cpdef touch(self)
     cpdef barrier(self)
+    @cython.locals(end=uint64_t)
+    cpdef take_back(self)
     cpdef Py_ssize_t sendable(self)
     cpdef sent(self, Py_ssize_t size)
     cpdef shrink_output(self)

@@ -95,6 +95,20 @@ class Outlet:
         self.dispatcher.waiters.add(self)
         self.barriers.append((self.dispatcher.next_commit, self.sent_total + self.on))
 
+    def take_back(self) -> None:
+        """The commit that output waits for will not be done: what stands behind the first barrier is not sent."""
+        if self.barriers:
+            end = self.barriers[0][1]
+            self.barriers.clear()
+            while self.extents:
+                extent = self.extents.pop()
+                if extent[0] < end:
+                    self.extents.append(extent)
+                    break
+                self.transport_bytes -= extent[3] - extent[2]
+                self.dispatcher.blocks.unpin(extent[1])
+            self.on = end - self.sent_total
+
     def sendable(self) -> int:
         """End of the bytes in `out` that may be sent now."""
         if self.barriers:

@@ -488,6 +488,11 @@ class Session(ConnectionCore):
             ),
         )
 
+    def give_up(self) -> None:
+        """As a waiter of the dispatcher: the commit that this connection waits for will not be done (P12)."""
+        self.take_back()
+        self.fail(AmqpError(541, "the log failed: what was not confirmed may be lost"))
+
     def shutdown(self, reason: str) -> None:
         """The operator or the node's end: 320."""
         if self.state in (State.RUNNING, State.OPEN):
