@@ -48,7 +48,8 @@ def test_reads_every_kind_of_value() -> None:
         ("# x\n[amqp]\nport = '1'", "a.toml:3: amqp.port: '1' is not of type int"),
         (
             "[log]\nzzz = 1",
-            "a.toml:2: unknown key log.zzz; known are segment_size_bytes, reserve_bytes, snapshot_bytes, ack_delay_ms",
+            "a.toml:2: unknown key log.zzz; known are segment_size_bytes, reserve_bytes, snapshot_bytes, on_failure, on_damage, "
+            "ack_delay_ms",
         ),
     ],
 )
