@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from posthouse.core.errors import StorageError
@@ -159,3 +161,31 @@ def test_a_sound_directory_starts_with_on_damage_stop() -> None:
     ready(world)
     files.kill()
     assert World("/data", files=files, on_damage="stop").recovered == 1
+
+
+def test_damaged_definitions_do_not_bring_the_default_user_back() -> None:
+    files = MemoryFiles()
+    world = World("/data", files=files)
+    ready(world)
+    files.kill()
+    for path, node in files.names.items():
+        if path.startswith("/data/definitions/"):
+            node.data[node.data.index(b'"user"')] ^= 1
+    again = World("/data", files=files)
+    assert not again.users.has_users()
+    peer = Peer(again)
+    peer.open(channel=False)
+    assert peer.last(0).reply_code == 403
+
+
+def test_a_node_killed_before_its_first_user_was_durable_makes_it_again() -> None:
+    """Whatever call was the last one: the next start has a user who can log in."""
+    whole = MemoryFiles()
+    World("/data", files=whole)
+    for call in range(whole.calls):
+        files = MemoryFiles()
+        files.fail_at(call)
+        with contextlib.suppress(OSError, StorageError):
+            World("/data", files=files)
+        peer = World("/data", files=files.kill()).peer()
+        assert isinstance(peer.call(methods.BasicQos()), methods.BasicQosOk), call

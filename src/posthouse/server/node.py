@@ -162,19 +162,27 @@ class Node:
 
     def _load(self) -> int:
         """Definitions, then messages; returns how many messages came back."""
-        auth = self._config.auth
         self.broker.load()
         if not self.users.has_users():
-            self.broker.add_vhost(auth.default_vhost)
-            self.users.add_user(auth.default_user, auth.default_pass, auth.default_user_tags)
-            configure, write, read = auth.default_permissions
-            self.users.set_permissions(
-                auth.default_user, auth.default_vhost, configure, write, read
-            )
+            self._make_first_user()
         try:
             return recover(self.broker, self.journal, self.blocks)
         except OSError as error:
             raise self._unusable(error) from error
+
+    def _make_first_user(self) -> None:
+        report = self.journal.reports.get("definitions")
+        if report is not None and report.damaged:
+            # Broken definitions deny, they do not bring default passwords back.
+            log.critical(
+                "the definitions are damaged and no user is left of them: nobody can log in; look with 'posthouse check'"
+            )
+            return
+        auth = self._config.auth
+        self.broker.add_vhost(auth.default_vhost)
+        self.users.add_user(auth.default_user, auth.default_pass, auth.default_user_tags)
+        configure, write, read = auth.default_permissions
+        self.users.set_permissions(auth.default_user, auth.default_vhost, configure, write, read)
 
     def _unusable(self, error: OSError) -> StorageError:
         directory = self._config.node.data_dir
