@@ -1,9 +1,9 @@
 """A file system in memory that forgets what was not synced, and fails when it is told to.
 
-It keeps for every file what was written and what a sync made durable, and for every directory which names are durable.
-`MemoryFiles.crash` gives the file system as it may look after a power cut: each unsynced append kept, dropped or torn at
-512 octets, each unsynced name kept or not. `fail_at` makes one call raise,
-`capacity` a full disk. The same contract tests run over this and the
+It keeps what the running process sees, and beside it what a disk is certain to have (`posthouse.testing.medium`).
+`MemoryFiles.crash` gives the file system as it may look after a power cut: each unsynced write kept, dropped or torn,
+each unsynced name kept or not. `fail_at` makes one call raise, `capacity` a full disk. What a failed sync
+should have made durable stays uncertain for ever, whatever later ones say, as on Linux. The same contract tests run over this and the
 real disk.
 """
 
@@ -12,20 +12,37 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from posthouse.core.errors import DataDirLocked
 from posthouse.journal.files import Buffer
+from posthouse.testing.medium import (
+    KEPT,
+    Cut,
+    Link,
+    Make,
+    Medium,
+    Move,
+    Operation,
+    Remove,
+    Tree,
+    Write,
+    apply_data,
+    apply_name,
+)
 
-SECTOR = 512
+# More unsynced operations than this are not remembered: the system has written the oldest by then.
+PENDING_MAX = 512
 
 
 class _Node:
     """A file's contents: what is there, and how much of it survives for certain."""
 
-    __slots__ = ("data", "durable")
+    __slots__ = ("data", "durable", "number")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.data = bytearray()
         self.durable = b""
 
@@ -43,17 +60,16 @@ class MemoryFile:
         try:
             self._files.called("append")
         except OSError:
-            self._node.data += data[: len(data) // 2]
+            self._files.write(self._node, data[: len(data) // 2])
             raise
         room = self._files.room()
-        self._node.data += data[:room]
+        self._files.write(self._node, data[:room])
         if room < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def datasync(self) -> None:
-        """See `posthouse.journal.files.File`. A failing sync makes nothing durable."""
-        self._files.called("datasync")
-        self._node.durable = bytes(self._node.data)
+        """See `posthouse.journal.files.File`. A failing sync makes nothing durable, nor does a later one."""
+        self._files.sync(self._node)
 
     def close(self) -> None:
         """See `posthouse.journal.files.File`."""
@@ -78,17 +94,26 @@ class MemoryFiles:
         capacity: octets of all files together; more is a full disk.
         calls: how many calls were made so far that a disk may fail.
         names: path to contents, as the running process sees it; ``durable_names`` as the medium has it.
+        on_operation: called after everything that changes what may be on the disk.
+        on_call: called with the name of each call before it is counted; it may raise OSError.
     """
 
     def __init__(self) -> None:
         self.names: dict[str, _Node] = {}
-        self.durable_names: dict[str, _Node] = {}
         self.directories: set[str] = set()
+        self.durable_names: dict[str, int] = {}
         self.durable_directories: set[str] = set()
         self.locks: set[str] = set()
         self.capacity = 1 << 62
         self.reserved: dict[str, int] = {}
         self.calls = 0
+        self.on_operation: Callable[[], object] = lambda: None
+        self.on_call: Callable[[str], object] = lambda _: None
+        self._nodes: dict[int, _Node] = {}
+        self._next_node = 0
+        self._pending: deque[Operation] = deque()
+        # By identity: writes that a failed sync gave up.
+        self._lost: set[int] = set()
         self._fail_call = -1
         self._fail_errno = errno.EIO
 
@@ -101,38 +126,106 @@ class MemoryFiles:
 
     def called(self, name: str) -> None:
         """Count a call; raise if it is the one that fails."""
+        self.on_call(name)
         self.calls += 1
         if self.calls - 1 == self._fail_call:
             raise OSError(self._fail_errno, f"{os.strerror(self._fail_errno)} ({name})")
 
+    def medium(self) -> Medium:
+        """What the disk has at this moment, certainly and perhaps."""
+        contents = {node.number: node.durable for node in self._nodes.values() if node.durable}
+        return Medium(
+            frozenset(self.durable_directories),
+            dict(self.durable_names),
+            contents,
+            tuple(self._pending),
+        )
+
+    @classmethod
+    def of(cls, tree: Tree) -> MemoryFiles:
+        """A file system that has ``tree``, all of it durable."""
+        files = cls()
+        files.directories = set(tree.directories)
+        files.durable_directories = set(tree.directories)
+        for path, content in tree.contents.items():
+            node = files._new_node(path)
+            node.data = bytearray(content)
+            node.durable = bytes(content)
+            files.durable_names[path] = node.number
+        return files
+
     def crash(self, choice: random.Random) -> MemoryFiles:
         """The file system after a power cut at this moment; this one is left as it is."""
-        after = MemoryFiles()
-        after.directories = set(self.durable_directories)
-        for path in self.directories - self.durable_directories:
-            if choice.random() < 0.5:
-                after.directories.add(path)
-        paths = set(self.names) | set(self.durable_names)
-        for path in sorted(paths):
-            node = self._surviving_name(path, choice)
-            if node is None or path.rpartition("/")[0] not in after.directories:
-                continue
-            kept = _Node()
-            kept.data = bytearray(_torn(node, choice))
-            kept.durable = bytes(kept.data)
-            after.names[path] = kept
-        after.durable_names = dict(after.names)
-        after.durable_directories = set(after.directories)
-        return after
+        return MemoryFiles.of(self.medium().crash(choice))
 
     def kill(self) -> MemoryFiles:
         """The file system after the process died: all that was written is there; this one is given up."""
         self.locks.clear()
         return self
 
-    def _surviving_name(self, path: str, choice: random.Random) -> _Node | None:
-        now, durable = self.names.get(path), self.durable_names.get(path)
-        return now if now is durable or choice.random() < 0.5 else durable
+    # --- what the disk has ----------------------------------------------------------------------
+
+    def _new_node(self, path: str) -> _Node:
+        node = _Node(self._next_node)
+        self._next_node += 1
+        self._nodes[node.number] = node
+        self.names[path] = node
+        return node
+
+    def _note(self, operation: Operation) -> None:
+        self._pending.append(operation)
+        if len(self._pending) > PENDING_MAX:
+            self._settle(self._pending.popleft())
+        self.on_operation()
+
+    def _settle(self, operation: Operation) -> None:
+        """The disk has it."""
+        if isinstance(operation, Make):
+            self.durable_directories.add(operation.path)
+        elif isinstance(operation, Write | Cut):
+            if id(operation) in self._lost:
+                self._lost.discard(id(operation))
+                return
+            node = self._nodes.get(operation.node)
+            if node is None:
+                return
+            if isinstance(operation, Write) and operation.offset == len(node.durable):
+                node.durable += operation.data
+                return
+            content = bytearray(node.durable)
+            apply_data(content, operation, KEPT)
+            node.durable = bytes(content)
+        else:
+            apply_name(self.durable_names, operation)
+
+    def _settle_all(self, is_synced: Callable[[Operation], bool]) -> None:
+        pending, self._pending = self._pending, deque()
+        for operation in pending:
+            if is_synced(operation):
+                self._settle(operation)
+            else:
+                self._pending.append(operation)
+        self.on_operation()
+
+    def write(self, node: _Node, data: bytes) -> None:
+        """Append to a file."""
+        offset = len(node.data)
+        node.data += data
+        if data:
+            self._note(Write(node.number, offset, data))
+
+    def sync(self, node: _Node) -> None:
+        """Make a file's contents durable."""
+        mine = [
+            op for op in self._pending if isinstance(op, Write | Cut) and op.node == node.number
+        ]
+        try:
+            self.called("datasync")
+        except OSError:
+            self._lost.update(id(op) for op in mine)
+            raise
+        synced = {id(op) for op in mine} - self._lost
+        self._settle_all(lambda op: id(op) in synced)
 
     # --- Files ----------------------------------------------------------------------------------
 
@@ -145,7 +238,8 @@ class MemoryFiles:
         if parent:
             self.make_directory(parent)
         self.directories.add(path)
-        self.durable_directories.add(path)
+        self._note(Make(path))
+        self.sync_directory(parent)
 
     def create(self, path: str) -> MemoryFile:
         """See `posthouse.journal.files.Files`."""
@@ -154,8 +248,9 @@ class MemoryFiles:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         if path.rpartition("/")[0] not in self.directories:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        self.names[path] = _Node()
-        return MemoryFile(self, self.names[path])
+        node = self._new_node(path)
+        self._note(Link(path, node.number))
+        return MemoryFile(self, node)
 
     def _find(self, path: str) -> _Node:
         node = self.names.get(path)
@@ -171,9 +266,13 @@ class MemoryFiles:
     def reserve(self, path: str, size: int) -> None:
         """See `posthouse.journal.files.Files`."""
         self.create(path)
-        if self.used() + size > self.capacity:
-            del self.names[path]
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            self.called("reserve")
+            if self.used() + size > self.capacity:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._drop_name(path)
+            raise
         self.reserved[path] = size
 
     def room(self) -> int:
@@ -219,7 +318,9 @@ class MemoryFiles:
         self.called("truncate")
         node = self._find(path)
         del node.data[size:]
-        node.durable = bytes(node.data)
+        node.data.extend(bytes(size - len(node.data)))
+        self._note(Cut(node.number, size))
+        self.sync(node)
 
     def rename(self, old: str, new: str) -> None:
         """See `posthouse.journal.files.Files`."""
@@ -227,22 +328,29 @@ class MemoryFiles:
         node = self._find(old)
         del self.names[old]
         self.names[new] = node
+        self._note(Move(old, new, node.number))
 
     def unlink(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
         self.called("unlink")
         self._find(path)
+        self._drop_name(path)
+
+    def _drop_name(self, path: str) -> None:
         del self.names[path]
+        self._note(Remove(path))
 
     def sync_directory(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
         self.called("sync_directory")
-        for known in [p for p in self.durable_names if p.rpartition("/")[0] == path]:
-            if known not in self.names:
-                del self.durable_names[known]
-        for name, node in self.names.items():
-            if name.rpartition("/")[0] == path:
-                self.durable_names[name] = node
+        self._settle_all(lambda op: _directory_of(op) == path)
+        self._forget_nodes()
+
+    def _forget_nodes(self) -> None:
+        """Contents that no name leads to, nor may lead to after a crash, are gone."""
+        wanted = {node.number for node in self.names.values()} | set(self.durable_names.values())
+        wanted.update(op.node for op in self._pending if isinstance(op, Link | Move))
+        self._nodes = {number: node for number, node in self._nodes.items() if number in wanted}
 
     def lock(self, path: str) -> MemoryLock:
         """See `posthouse.journal.files.Files`."""
@@ -252,16 +360,11 @@ class MemoryFiles:
         return MemoryLock(self, path)
 
 
-def _torn(node: _Node, choice: random.Random) -> bytes:
-    """What is left of a file: the durable part, and of the rest all, nothing, or some sectors (the others zero)."""
-    durable, data = node.durable, bytes(node.data)
-    if len(data) <= len(durable) or choice.random() < 0.25:
-        return durable if choice.random() < 0.5 or len(data) < len(durable) else data
-    end = choice.randrange(len(durable), len(data) + 1)
-    rest = bytearray(data[len(durable) : end])
-    if choice.random() < 0.5:
-        for at in range(0, len(rest), SECTOR):
-            if choice.random() < 0.3:
-                size = min(SECTOR, len(rest) - at)
-                rest[at : at + size] = bytes(size)
-    return durable + bytes(rest)
+def _directory_of(operation: Operation) -> str | None:
+    """The directory whose sync makes a change of names durable."""
+    match operation:
+        case Link() | Remove() | Make():
+            return operation.path.rpartition("/")[0]
+        case Move():
+            return operation.new.rpartition("/")[0]
+    return None

@@ -11,7 +11,7 @@ import pytest
 from posthouse.core.errors import DataDirLocked
 from posthouse.journal.files import Files
 from posthouse.journal.local.disk import DiskFiles
-from posthouse.testing.files import MemoryFiles
+from posthouse.testing.files import PENDING_MAX, MemoryFiles
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -168,3 +168,71 @@ def test_one_call_fails_once() -> None:
         file.datasync()
     assert caught.value.errno == errno.ENOSPC
     file.datasync()
+
+
+def test_what_a_failed_sync_gave_up_no_later_one_brings_back() -> None:
+    """As on Linux since ever: the pages are clean afterwards, and the next sync says that all is well."""
+    files = MemoryFiles()
+    files.make_directory("/d")
+    file = files.create("/d/f")
+    files.sync_directory("/d")
+    file.append([b"a" * 100])
+    file.datasync()
+    file.append([b"b" * 100])
+    files.fail_at(0)
+    with pytest.raises(OSError, match="Input/output"):
+        file.datasync()
+    file.append([b"c" * 100])
+    file.datasync()
+    after = {bytes(f.read("/d/f")) for f in crashes(files)}
+    assert b"a" * 100 + bytes(100) + b"c" * 100 in after
+    assert b"a" * 100 + b"b" * 100 + b"c" * 100 in after
+    assert all(data[:100] == b"a" * 100 and data[200:] == b"c" * 100 for data in after)
+
+
+def test_unsynced_writes_come_in_any_order() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    file = files.create("/d/f")
+    files.sync_directory("/d")
+    for letter in (b"a", b"b", b"c"):
+        file.append([letter * 512])
+    after = {bytes(f.read("/d/f")) for f in crashes(files)}
+    assert bytes(1024) + b"c" * 512 in after
+    assert b"a" * 512 + bytes(512) + b"c" * 512 in after
+    assert b"a" * 512 + b"b" * 512 in after
+    assert b"" in after
+
+
+def test_a_cut_is_durable_and_writes_behind_it_are_not() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    write(files, "/d/f", b"0123456789")
+    files.sync_directory("/d")
+    file = files.open_append("/d/f")
+    file.append([b"torn"])
+    files.truncate("/d/f", 10)
+    file.append([b"new"])
+    after = {bytes(f.read("/d/f")) for f in crashes(files)}
+    assert all(data.startswith(b"0123456789") for data in after)
+    assert all(set(data[10:]) <= set(b"new\0") for data in after)
+
+
+def test_a_synced_file_without_a_synced_name_may_be_missing_and_so_may_a_rename() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    write(files, "/d/f", b"old")
+    files.sync_directory("/d")
+    write(files, "/d/f.new", b"fresh")
+    files.rename("/d/f.new", "/d/f")
+    after = [(bytes(f.read("/d/f")), f.exists("/d/f.new")) for f in crashes(files)]
+    assert set(after) == {(b"old", True), (b"old", False), (b"fresh", False)}
+
+
+def test_the_oldest_unsynced_operations_reach_the_disk_by_themselves() -> None:
+    files = MemoryFiles()
+    files.make_directory("/d")
+    file = files.create("/d/f")
+    for _ in range(PENDING_MAX + 10):
+        file.append([b"x"])
+    assert all(len(f.read("/d/f")) >= 10 for f in crashes(files))
