@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Chore(Protocol):
-    """A `Snapshotter` or a `Cleaner`."""
+    """A `Snapshotter`, a `Cleaner` or a `Rewriter`."""
 
     def is_due(self) -> bool:
         """Whether it should begin."""
@@ -20,10 +20,13 @@ class Chore(Protocol):
 
 
 class Housekeeping:
-    """Lets one chore work at a time: a snapshot must not see blocks while they are being moved."""
+    """Lets one chore work at a time: a snapshot must not see blocks while they are being moved.
+
+    They take turns: one that is due again and again does not keep the others from their work.
+    """
 
     def __init__(self, chores: Sequence[Chore]) -> None:
-        self._chores = chores
+        self._chores = list(chores)
         self._current: Chore | None = None
 
     def check(self) -> bool:
@@ -40,6 +43,8 @@ class Housekeeping:
         """Begin ``chore`` now; nothing may be under way."""
         assert self._current is None
         self._current = chore
+        self._chores.remove(chore)
+        self._chores.append(chore)
         chore.begin()
 
     @property

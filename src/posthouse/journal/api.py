@@ -102,6 +102,12 @@ class Journal(Protocol):
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """The snapshot counts once it is on disk, behind the next `commit`, which the caller makes now."""
 
+    def begin_rewrite(self) -> int:
+        """The definitions go on in a new segment; returns where. Everything appended was handed over with `commit` just now."""
+
+    def end_rewrite(self, start: int) -> None:
+        """All of the definitions stand behind ``start``: what is before goes, behind the next `commit`, which the caller makes now."""
+
     def mark(self) -> bool:
         """Once a second: whether something was appended that says that what came before is durable; to be committed.
 

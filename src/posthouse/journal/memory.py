@@ -73,6 +73,13 @@ class MemoryJournal:
     def end_snapshot(self, writer: SnapshotWriter) -> None:
         """See `begin_snapshot`."""
 
+    def begin_rewrite(self) -> int:
+        """There is no log, so nobody asks."""
+        raise AssertionError("a journal in memory has nothing to rewrite")
+
+    def end_rewrite(self, start: int) -> None:
+        """See `begin_rewrite`."""
+
     def mark(self) -> bool:
         """There is no log."""
         return False

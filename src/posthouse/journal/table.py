@@ -17,7 +17,7 @@ Key = tuple[str, ...]
 Value = dict[str, Any]  # JSON
 
 FRAME_HEADER = 12
-# The log is rewritten at opening when it holds more dead changes than this and than live ones.
+# The log is rewritten when it holds more dead changes than this and than live ones.
 DEAD_MIN = 1000
 
 
@@ -94,6 +94,21 @@ class Table:
         """Whether rewriting the log would be worth it."""
         dead = self.changes - self.live()
         return dead > DEAD_MIN and dead > self.live()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a log."""
+        return self._log is not None
+
+    def rows(self) -> list[tuple[str, Key]]:
+        """Kind and key of every row."""
+        return [(kind, key) for kind, rows in self._kinds.items() for key in rows]
+
+    def append_again(self, kind: str, key: Key) -> None:
+        """Append a row as it is now to the log once more, if it is still there; the caller commits."""
+        value = self._kinds[kind].get(key)
+        if value is not None and self._log is not None:
+            self._log.append(def_frame(kind, key, value))
 
     def frames(self) -> Iterable[bytes]:
         """The whole table as frames: a rewrite."""

@@ -30,6 +30,7 @@ from posthouse.journal.block import BlockTable, LogBuffer
 from posthouse.journal.local.check import Check
 from posthouse.journal.local.journal import LocalJournal
 from posthouse.journal.memory import MemoryJournal
+from posthouse.journal.rewriter import Rewriter
 from posthouse.protocols.amqp091.capabilities import PROFILE, server_properties
 from posthouse.protocols.amqp091.session import Session, SessionServices
 from posthouse.server.monitor import Monitor
@@ -116,7 +117,8 @@ class Node:
             commit=self.tick.commit,
             slice_entries=surroundings.slice_entries,
         )
-        self.housekeeping = Housekeeping((self.snapshotter, self.cleaner))
+        self.rewriter = Rewriter(self.journal, commit=self.tick.commit)
+        self.housekeeping = Housekeeping((self.snapshotter, self.cleaner, self.rewriter))
         self.services = self._make_services()
         self.door = self._make_door()
 

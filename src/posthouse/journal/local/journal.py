@@ -248,6 +248,17 @@ class LocalJournal:
         """See `posthouse.journal.api.Journal.end_snapshot`: the log must have all that the snapshot knew of."""
         self._jobs.append(writer.finish)
 
+    def begin_rewrite(self) -> int:
+        """See `posthouse.journal.api.Journal.begin_rewrite`."""
+        buffer = self._definitions.buffer
+        assert not buffer.has_pending(), "commit before a rewrite begins"
+        self._definitions.roll_later(buffer.position)
+        return buffer.position
+
+    def end_rewrite(self, start: int) -> None:
+        """See `posthouse.journal.api.Journal.end_rewrite`."""
+        self._trims.append((self._definitions, start))
+
     def _make_space(self) -> bool:
         """On the committer's thread: the disk is full. Whether the reserve helped."""
         if not self.is_full:
@@ -297,7 +308,8 @@ class LocalJournal:
         if position > self._trimmed_to and self._committer is not None and not self.has_failed:
             self._trimmed_to = position
             if self._shard.buffer.has_pending():
-                self._trims = [(self._shard, position)]
+                others = [trim for trim in self._trims if trim[0] is not self._shard]
+                self._trims = [*others, (self._shard, position)]
             else:
                 self._committer.submit(Commit(0, (), [(self._shard, position)]))
 

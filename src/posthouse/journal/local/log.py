@@ -73,6 +73,8 @@ class LocalLog:
         self._dirty = False
         # Loop thread: where the log ended when `mark` looked last, and behind the last mark.
         self._seen_at = -1
+        # Entries from this position on begin a new segment.
+        self._roll_from = 0
         self._marked_at = -1
         self.buffer = buffer
         self.report = RecoveryReport()
@@ -318,9 +320,9 @@ class LocalLog:
             size = 0
             for block, start, end in ranges:
                 length = end - start
-                if (
-                    self._active_size + size
-                    and self._active_size + size + length > self._segment_size
+                if self._active_size + size and (
+                    self._active_size + size + length > self._segment_size
+                    or self._bases[-1] < self._roll_from <= block.base + start
                 ):
                     break
                 unsynced = -1 if self._synced_to < 0 else block.base + start - self._synced_to
@@ -349,6 +351,13 @@ class LocalLog:
         """Start a new segment at ``base``, the end of the log, unless the active one is empty."""
         if self._active_size:
             self._roll(base)
+
+    def roll_later(self, position: int) -> None:
+        """Have what stands at ``position`` or behind it begin a new segment when it is written.
+
+        Loop thread; what stands before was handed over, nothing behind it.
+        """
+        self._roll_from = position
 
     def _roll(self, base: int) -> None:
         """Seal the active segment and go on in a new one; nothing is changed if that cannot be made."""
