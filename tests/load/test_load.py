@@ -6,6 +6,7 @@ import pytest
 
 from tests.load.backlog import posthouse_depth
 from tests.load.restart import posthouse_restarts
+from tests.load.soak import soak
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +29,13 @@ def test_a_deep_queue_costs_little_memory(persistent: bool) -> None:
         slowdown_max=10.0,
         settings="[limits]\nmessage_memory_bytes = 8388608\n",
     )
+
+
+def test_a_mixed_load_leaves_nothing_behind() -> None:
+    figures = soak(12, 4, seed=0)
+    assert figures["breaths"] >= 2
+    assert figures["published"] > 20_000
+    assert figures["churn_rounds"] > 40
+    assert figures["redeliveries"] > 100
+    assert figures["resident_mb_max"] < 150
+    assert figures["rest_resident_mb_max"] < 80

@@ -71,8 +71,13 @@ def publisher(exchange: str, key: str) -> bytes:
 
 def persistent_content(body: bytes) -> bytes:
     """Header and body frames of a persistent message."""
-    header = struct.pack(">BHIHHQHBB", 2, 1, 15, 60, 0, len(body), 0x1000, 2, 0xCE)
-    if len(body) <= FRAME_MAX - 8:
+    return content(body, 2)
+
+
+def content(body: bytes, delivery_mode: int) -> bytes:
+    """Header and body frames of a message, transient (1) or persistent (2)."""
+    header = struct.pack(">BHIHHQHBB", 2, 1, 15, 60, 0, len(body), 0x1000, delivery_mode, 0xCE)
+    if 0 < len(body) <= FRAME_MAX - 8:
         return header + _frame.pack(3, 1, len(body)) + body + b"\xce"
     parts = [header]
     for at in range(0, len(body), FRAME_MAX - 8):

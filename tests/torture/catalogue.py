@@ -13,6 +13,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "full-disk": "tests.support.full_disk:CAMPAIGN",
     "restart": "tests.load.restart:CAMPAIGN",
     "backlog": "tests.load.backlog:CAMPAIGN",
+    "soak": "tests.load.soak:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
 }
