@@ -140,3 +140,14 @@ def test_nobody_is_stopped_for_a_log_that_has_caught_up_meanwhile(slow: SlowDisk
     slow.disk()
     peer.publish(b"q", b"transient")
     assert not peer.is_paused
+
+
+def test_an_alarm_stops_a_publisher_whose_message_is_not_complete() -> None:
+    world = World()
+    peer = world.peer()
+    world.dispatcher.alarm = True
+    octets = Peer.publish_octets(b"q", bytes(300_000))
+    peer.octets(octets[:200_000])
+    assert peer.is_paused
+    world.node._on_alarm(False)
+    assert not peer.is_paused

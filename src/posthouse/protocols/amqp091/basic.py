@@ -51,7 +51,6 @@ def publish(channel: Channel, content: Content) -> None:
         queues = list(found)
         durable_ids = channel.vhost.durable_ids(found)
     persistent = properties.delivery_mode == PERSISTENT
-    session.has_published = True
     if not queues and method.mandatory:
         _return(channel, content, method)
     body = bytes(content.body)

@@ -77,6 +77,8 @@ class Channel(ChannelCore):
     def _on_method(self, method: methods.Method) -> None:
         if isinstance(method, methods.BasicPublish):
             self._content = Content(method, self.session.message_max)
+            # Already now: a publisher that never completes a message must not fill the memory past an alarm.
+            self.session.has_published = True
             self.is_slow = True
             return
         handler = self.handlers.get(type(method))
