@@ -8,6 +8,7 @@ import pytest
 
 from posthouse.journal import entry
 from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.fields import Timestamp, Typed
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.inmemory import Peer, World
 
@@ -437,3 +438,58 @@ class TestRestart:
         again = World(directory)
         assert again.recovered == 1
         again.stop()
+
+
+@pytest.mark.parametrize(
+    ("expiration", "problem"),
+    [
+        ("²", "no_integer"),  # a digit to Python, and no number
+        ("٣", "no_integer"),
+        ("--5", "no_integer"),
+        ("", "no_integer"),
+        (" 1", "no_integer"),
+        ("1 ", '{leftover_string," "}'),
+        ("1e3", '{leftover_string,"e3"}'),
+        ("-1", "{value_negative,-1}"),
+        ("9" * 100, "{value_too_large,99"),
+    ],
+)
+def test_refuses_an_expiration_that_is_no_number_of_milliseconds(
+    peer: Peer, expiration: str, problem: str
+) -> None:
+    """Found by the session fuzz (seed 4): some of these ended the connection with 541."""
+    peer.publish(b"q", b"x", properties=BasicProperties(expiration=expiration))
+    close = peer.last()
+    assert isinstance(close, methods.ChannelClose)
+    assert close.reply_code == 406
+    assert close.reply_text.startswith(
+        f"PRECONDITION_FAILED - invalid expiration '{expiration}': {problem}"
+    )
+
+
+@pytest.mark.parametrize("expiration", ["0", "+5", "60000", "315360000000"])
+def test_takes_an_expiration_in_milliseconds(peer: Peer, expiration: str) -> None:
+    peer.publish(b"q", b"x", properties=BasicProperties(expiration=expiration))
+    assert peer.call(methods.BasicGet(queue="q", no_ack=True)) is not None
+    assert bodies(peer) == [b"x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(Timestamp(1 << 63), "timestamp"), (True, "bool"), (1.5, "double"), ("9", "longstr")],
+)
+def test_refuses_a_consumer_priority_that_is_no_integer(
+    peer: Peer, value: object, kind: str
+) -> None:
+    """Found by the session fuzz (seed 30): a timestamp passed for an integer, and did not fit where it was kept."""
+    peer.call(methods.BasicConsume(queue="q", consumer_tag="c", arguments={"x-priority": value}))
+    assert peer.last().reply_text == (
+        "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': "
+        f'"expected integer, got {kind}"'
+    )
+
+
+@pytest.mark.parametrize("value", [Typed("l", -(1 << 63)), Typed("l", (1 << 63) - 1), 0, -1])
+def test_takes_a_consumer_priority_of_any_size(peer: Peer, value: object) -> None:
+    asked = methods.BasicConsume(queue="q", consumer_tag="c", arguments={"x-priority": value})
+    assert isinstance(peer.call(asked), methods.BasicConsumeOk)

@@ -6,9 +6,12 @@ code. Plain publishes and acks never come here: see `engine`.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from posthouse.broker.arguments import is_integer
 from posthouse.broker.dispatch import QueueCore
+from posthouse.broker.terms import plain
 from posthouse.core import mem
 from posthouse.core.errors import NotFound
 from posthouse.protocols.amqp091.channel import RETIRED, Channel
@@ -22,6 +25,7 @@ from posthouse.wire.amqp091.frames import content_frames
 
 PERSISTENT = 2
 TAG_BYTES_MAX = 255
+INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 # --- publish ------------------------------------------------------------------------------------
@@ -85,12 +89,12 @@ def _check_properties(
 
 
 def _check_expiration(text: str) -> None:
-    digits = text.lstrip("-")
-    if not digits[:1].isdigit():
+    """A number of milliseconds, or 406; RabbitMQ reads it with ``string:to_integer/1``, which knows ASCII digits only."""
+    found = INTEGER.match(text)
+    if found is None:
         raise AmqpError(406, f"invalid expiration '{text}': no_integer", 60, 40)
-    end = next((i for i, c in enumerate(digits) if not c.isdigit()), len(digits))
-    if digits[end:]:
-        leftover = digits[end:]
+    leftover = text[found.end() :]
+    if leftover:
         raise AmqpError(
             406, f"invalid expiration '{text}': {{leftover_string,\"{leftover}\"}}", 60, 40
         )
@@ -174,14 +178,13 @@ def consumer_priority(arguments: dict[str, Any], described: str) -> int:
     value = arguments.get("x-priority")
     if value is None:
         return 0
-    plain = getattr(value, "value", value)
-    if isinstance(plain, bool) or not isinstance(plain, int):
+    if not is_integer(value):
         raise AmqpError(
             406,
             f"invalid arg 'x-priority' for {described}: "
             f'"expected integer, got {type_name(value)}"',
         )
-    return plain
+    return int(plain(value))
 
 
 def cancel(channel: Channel, method: methods.BasicCancel) -> None:
