@@ -77,6 +77,16 @@ def test_a_refused_login_waits_and_nothing_is_read_meanwhile(world: World) -> No
         assert peer.is_closed
 
 
+def test_what_comes_with_a_refused_login_is_not_kept(world: World) -> None:
+    """Found by the session fuzz: what stood in the first receive was kept for the whole second (P19)."""
+    world.services = dataclasses.replace(world.services, refuse_later=lambda callback: None)
+    peer = Peer(world)
+    start_ok = methods.ConnectionStartOk(mechanism="PLAIN", response=b"\0guest\0wrong")
+    peer.octets(HEADER + method_frame(0, start_ok.encode()) + bytes(200_000))
+    assert peer.session.stopped
+    assert peer._tail == b""
+
+
 def test_a_client_that_left_before_its_refusal_is_forgotten(world: World) -> None:
     waiting: list[Callable[[], object]] = []
     world.services = dataclasses.replace(world.services, refuse_later=waiting.append)

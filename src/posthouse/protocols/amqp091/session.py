@@ -221,6 +221,8 @@ class Session(ConnectionCore):
             return 8
         data[:rest] = data[8:size]
         used = self.parse(data, rest)
+        if self.stopped:
+            return size
         data[8 + used : size] = bytes(data[used:rest])
         return 8 + used
 
