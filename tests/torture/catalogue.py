@@ -14,6 +14,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "restart": "tests.load.restart:CAMPAIGN",
     "backlog": "tests.load.backlog:CAMPAIGN",
     "soak": "tests.load.soak:CAMPAIGN",
+    "session-fuzz": "tests.fuzz.session_fuzz:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
 }
