@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from tests.load.alarms import alarms
 from tests.load.backlog import posthouse_depth
 from tests.load.restart import posthouse_restarts
 from tests.load.soak import soak
+from tests.support.nodes import lacks
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +33,14 @@ def test_a_deep_queue_costs_little_memory(persistent: bool) -> None:
         slowdown_max=10.0,
         settings="[limits]\nmessage_memory_bytes = 8388608\n",
     )
+
+
+def test_alarms_stop_publishers_and_let_them_go() -> None:
+    if os.geteuid() != 0:
+        lacks("root and mount: tests/unit/server looks at alarms without a disk that fills")
+    figures = alarms(1)
+    assert figures["raise_s_max"] < 10
+    assert figures["alarms"] >= 2
 
 
 def test_a_mixed_load_leaves_nothing_behind() -> None:

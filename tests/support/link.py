@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 CONNECTION_START: Final = 10 << 16 | 10
 CONNECTION_TUNE: Final = 10 << 16 | 30
 CONNECTION_OPEN_OK: Final = 10 << 16 | 41
 CONNECTION_CLOSE: Final = 10 << 16 | 50
+CONNECTION_BLOCKED: Final = 10 << 16 | 60
+CONNECTION_UNBLOCKED: Final = 10 << 16 | 61
 CHANNEL_OPEN_OK: Final = 20 << 16 | 11
 CHANNEL_CLOSE: Final = 20 << 16 | 40
 EXCHANGE_DECLARE_OK: Final = 40 << 16 | 11
@@ -98,9 +100,20 @@ class Link:
     """One connection with channel 1 open.
 
     The constructor dials; from then on the socket is non-blocking. `Broken` from any call means that nothing more will come.
+
+    Attributes:
+        heartbeats: frames of that kind that came in.
     """
 
-    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        timeout_s: float = 10.0,
+        *,
+        heartbeat_s: int = 0,
+        capabilities: Sequence[str] = (),
+    ) -> None:
+        """``heartbeat_s`` is asked for, ``capabilities`` are announced; nothing here sends heartbeats."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout_s)
         self._in = b""
         self._at = 0  # what lies before it in the input is done
@@ -108,21 +121,25 @@ class Link:
         self._pending: tuple[int, bytes] | None = None  # method and arguments that wait for content
         self._left = 0
         self._parts: list[bytes] = []
+        self.heartbeats = 0
         try:
-            self._open()
+            self._open(heartbeat_s, capabilities)
         except BaseException:
             self._socket.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, heartbeat_s: int, capabilities: Sequence[str]) -> None:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         login = b"\0guest\0guest"
-        start_ok = b"\0\0\0\0" + short("PLAIN") + struct.pack(">I", len(login)) + login
+        able = b"".join(short(name) + b"t\1" for name in capabilities)
+        able = short("capabilities") + b"F" + struct.pack(">I", len(able)) + able
+        properties = struct.pack(">I", len(able)) + able
+        start_ok = properties + short("PLAIN") + struct.pack(">I", len(login)) + login
         self._socket.sendall(b"AMQP\0\0\x09\x01")
         self._wait(CONNECTION_START)
         self._socket.sendall(method(10, 11, start_ok + short("en_US"), 0))
         self._wait(CONNECTION_TUNE)
-        self._socket.sendall(method(10, 31, struct.pack(">HIH", 10, FRAME_MAX, 0), 0))
+        self._socket.sendall(method(10, 31, struct.pack(">HIH", 10, FRAME_MAX, heartbeat_s), 0))
         self._socket.sendall(method(10, 40, short("/") + b"\0\0", 0))
         self._wait(CONNECTION_OPEN_OK)
         self.call(method(20, 10, b"\0"), CHANNEL_OPEN_OK)
@@ -253,6 +270,9 @@ class Link:
                     raise Broken(f"closed by the broker: {arguments!r}")
                 else:
                     yield Event(number, arguments, b"")
+                continue
+            if kind == 8:
+                self.heartbeats += 1
                 continue
             if kind == 2:
                 self._left = int.from_bytes(data[start + 4 : start + 12], "big")

@@ -15,6 +15,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "backlog": "tests.load.backlog:CAMPAIGN",
     "soak": "tests.load.soak:CAMPAIGN",
     "session-fuzz": "tests.fuzz.session_fuzz:CAMPAIGN",
+    "alarms": "tests.load.alarms:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
 }
