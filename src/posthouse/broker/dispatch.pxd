@@ -22,6 +22,8 @@ cdef class Dispatcher:
     cdef readonly Py_ssize_t ring_max
     cdef public uint64_t next_commit
     cdef public bint must_commit
+    cdef readonly uint64_t changed
+    cdef public uint64_t committed
     cdef public bint alarm
     cdef public bint is_behind
     cdef public list held
@@ -35,6 +37,7 @@ cdef class Dispatcher:
     cdef readonly set waiters
     cdef readonly set holders
 
+    cpdef note_change(self)
     @cython.locals(queue=QueueCore)
     cpdef void mark(self, QueueCore queue)
     @cython.locals(queues=list, queue=QueueCore)

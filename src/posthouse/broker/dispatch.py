@@ -55,6 +55,8 @@ class Dispatcher:
         ring_max: entries of an index that are in memory or not together.
         next_commit: number of the commit that what is appended now will belong to.
         must_commit: somebody waits for that commit.
+        changed: number of the commit with the last change that answers stand for: of definitions, a purge, a transaction.
+        committed: number of the last commit that is done.
         dirty: queues to pump.
         touched: connections with output to flush.
         waiters: connections that wait for a commit (confirms, held replies).
@@ -80,6 +82,8 @@ class Dispatcher:
         self.ring_max = ring_max
         self.next_commit = 1
         self.must_commit = False
+        self.changed = 0
+        self.committed = 0
         self.alarm = False
         self.is_behind = False
         self.held: list[Any] = []  # Any: brakes of sessions, which are above this layer
@@ -94,6 +98,11 @@ class Dispatcher:
         self.touched: list[Any] = []  # Any: sessions, which are above this layer
         self.waiters: set[Any] = set()
         self.holders: set[Any] = set()  # Any: channels, which are above this layer
+
+    def note_change(self) -> None:
+        """Something was appended that answers stand for: they leave when it is durable."""
+        self.must_commit = True
+        self.changed = self.next_commit
 
     def mark(self, queue: QueueCore) -> None:
         """Have ``queue`` pumped at the end of the batch."""

@@ -236,7 +236,7 @@ class Node:
     # --- callbacks ------------------------------------------------------------------------------
 
     def _on_definitions_changed(self) -> None:
-        self.dispatcher.must_commit = True
+        self.dispatcher.note_change()
 
     def _on_session_open(self, session: Session) -> None:
         assert session.transport is not None

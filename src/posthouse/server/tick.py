@@ -103,6 +103,7 @@ class Tick:
 
     def on_committed(self, number: int) -> None:
         """The journal finished commit ``number``: confirms and held replies leave."""
+        self._dispatcher.committed = number
         waiters = self._dispatcher.waiters
         for session in list(waiters):
             if not session.committed(number):

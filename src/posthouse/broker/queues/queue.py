@@ -90,7 +90,7 @@ class Queue(QueueCore):
         """Drop the ready messages; returns how many. Durable once the next commit is done."""
         count = self.drop_ready()
         if count and self.queue_id:
-            self.dispatcher.must_commit = True
+            self.dispatcher.note_change()
         return count
 
     def delete(self) -> int:

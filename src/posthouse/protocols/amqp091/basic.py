@@ -339,6 +339,8 @@ def tx_commit(channel: Channel, method: methods.TxCommit) -> None:
     if log is not None and (transaction.publishes or transaction.settled):
         dispatcher.write_acks()
         log.ensure(transaction.log_size())
+        if transaction.is_durable:
+            dispatcher.note_change()
     for held in transaction.publishes:
         alive = [queue for queue in held.queues if not queue.deleted]
         session.enqueue(
@@ -354,7 +356,6 @@ def tx_commit(channel: Channel, method: methods.TxCommit) -> None:
         channel.reject(tag, False, requeue)
     if log is not None and transaction.settled:
         dispatcher.write_acks()
-        dispatcher.must_commit = True
     transaction.clear()
     channel.has_persistent = False
     channel.reply_durably(methods.TxCommitOk())

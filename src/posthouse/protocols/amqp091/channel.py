@@ -134,9 +134,10 @@ class Channel(ChannelCore):
             self.send(method)
 
     def reply_durably(self, method: methods.Method, nowait: bool = False) -> None:
-        """Answer a change of durable state: the answer leaves when the change is on disk."""
+        """Answer what durable state is: the answer leaves when that is on disk, whoever changed it."""
         if not nowait:
-            if self.session.dispatcher.must_commit:
+            dispatcher = self.session.dispatcher
+            if dispatcher.changed > dispatcher.committed:
                 self.session.barrier()
             self.send(method)
 

@@ -90,10 +90,9 @@ class Outlet:
             self.dispatcher.touched.append(self)
 
     def barrier(self) -> None:
-        """Hold back what is written from here on until the next commit is done."""
-        self.dispatcher.must_commit = True
+        """Hold back what is written from here on until the last change that was noted is durable."""
         self.dispatcher.waiters.add(self)
-        self.barriers.append((self.dispatcher.next_commit, self.sent_total + self.on))
+        self.barriers.append((self.dispatcher.changed, self.sent_total + self.on))
 
     def take_back(self) -> None:
         """The commit that output waits for will not be done: what stands behind the first barrier is not sent."""

@@ -38,6 +38,11 @@ class Transaction:
     publishes: list[HeldPublish] = field(default_factory=list)
     settled: dict[int, bool] = field(default_factory=dict)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether there is anything that the log is needed for."""
+        return bool(self.settled) or any(p.persistent and p.durable_ids for p in self.publishes)
+
     def log_size(self) -> int:
         """Octets the whole transaction takes in the log, at most: it must fit one entry."""
         return sum(p.record_size() for p in self.publishes) + 64 * len(self.settled)
