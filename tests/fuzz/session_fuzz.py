@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from posthouse.server.logs import LineFormatter
 from tests.fuzz import pieces
 from tests.fuzz.arena import Arena
 from tests.fuzz.witness import Broken
@@ -38,12 +39,13 @@ class Listener(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setFormatter(LineFormatter())
         self.errors: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """A record that cannot be written is as bad as an error."""
         text = self.format(record)
-        if record.levelno >= logging.ERROR:
+        if record.levelno >= logging.ERROR or b"\n" in text.encode():
             self.errors.append(text)
 
 

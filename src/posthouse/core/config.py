@@ -17,6 +17,7 @@ from typing import Any, Final
 from posthouse.core.errors import ConfigError
 
 DURABILITIES: Final = ("fsync", "os")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ON_FAILURE: Final = ("stop", "block")
 ON_DAMAGE: Final = ("serve", "stop")
 MECHANISMS: Final = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "RABBIT-CR-DEMO", "EXTERNAL")
@@ -117,6 +118,11 @@ class NodeConfig(Section):
         "When a commit counts as done: `fsync` after the disk has it, `os` after the operating "
         "system has it (survives a crash of the broker, not of the machine).",
         choices=DURABILITIES,
+    )  # fmt: skip
+    log_level: str = _setting(
+        "warning",
+        "What is logged, on standard error: `info` adds who connects, who leaves and why, `debug` more.",
+        rabbitmq_key="log.console.level", choices=LOG_LEVELS,
     )  # fmt: skip
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import os
 import shutil
 import signal
 import sys
-import time
 from typing import Any
 from urllib.parse import quote
 
 from posthouse import __version__
 from posthouse.core.config import Config
 from posthouse.core.errors import StorageError
+from posthouse.server import logs
 from posthouse.server.allocator import return_freed_blocks
 from posthouse.server.node import Node
 from posthouse.server.surroundings import of_this_machine
@@ -103,12 +102,7 @@ def _new_loop() -> Any:  # Any: uvloop is untyped where it is not installed
 
 def run(config: Config, *, ready_json: bool = False) -> int:
     """Run a node in the foreground until SIGTERM or SIGINT; returns the exit code."""
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s [%(levelname)s] %(message)s",
-    )
-    logging.Formatter.converter = time.gmtime
+    logs.set_up(config.node.log_level)
     # The committer needs the interpreter only briefly, but soon: see ADR 0003.
     sys.setswitchinterval(0.0005)
     return_freed_blocks()
