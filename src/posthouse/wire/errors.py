@@ -21,6 +21,10 @@ OCTETS_SHOWN = 16
 # A reply text has at most 255 octets, and each octet shown takes two of them or more.
 ARGUMENTS_SHOWN = 128
 
+# ``connection.start-ok``, ``secure-ok`` and ``update-secret``: error texts go to logs and to the peer's logs, and secrets do not.
+SECRET_METHODS = frozenset((b"\0\x0a\0\x0b", b"\0\x0a\0\x15", b"\0\x0a\0\x46"))
+HIDDEN = "<<...>>"
+
 _ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\e"}
 _ESCAPES |= {34: '\\"', 92: "\\\\"}
 
@@ -39,8 +43,20 @@ def binary_text(octets: bytes) -> str:
     return '<<"' + "".join(_ESCAPES.get(octet) or chr(octet) for octet in octets) + '">>'
 
 
+def is_secret(payload: bytes) -> bool:
+    """Whether a method frame's payload carries what must not be shown: a password, a token."""
+    return payload[:4] in SECRET_METHODS
+
+
+def arguments_text(payload: bytes) -> str:
+    """The arguments of a method frame's payload, as error texts show them."""
+    return HIDDEN if is_secret(payload) else octets_text(payload[4 : 4 + ARGUMENTS_SHOWN])
+
+
 def octets_of_frame(kind: int, payload: bytes) -> str:
-    """A frame as RabbitMQ shows it."""
+    """A frame as RabbitMQ shows it, but for secrets."""
+    if is_secret(payload):
+        return f"type {kind}, {len(payload)} octets = {HIDDEN}"
     shown = "all octets" if len(payload) <= OCTETS_SHOWN else f"first {OCTETS_SHOWN} octets"
     return f"type {kind}, {shown} = {binary_text(payload[:OCTETS_SHOWN])}"
 

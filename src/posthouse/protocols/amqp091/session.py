@@ -25,7 +25,7 @@ from posthouse.protocols.amqp091.brake import Brake
 from posthouse.protocols.amqp091.capabilities import PROFILE, Profile
 from posthouse.protocols.amqp091.channel import Channel
 from posthouse.protocols.amqp091.engine import ConnectionCore
-from posthouse.protocols.amqp091.errors import AmqpError, from_domain
+from posthouse.protocols.amqp091.errors import REPLY_NAMES, AmqpError, from_domain
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.frames import heartbeat_frame, method_frame
 from posthouse.wire.errors import (
@@ -329,7 +329,9 @@ class Session(ConnectionCore):
             # The socket stays open for a while: closed with input unread, it would take our answer with it.
             self.state = State.LINGERING
         else:
-            log.info("connection %s: %s before the connection was open", self, problem)
+            # Not what it says: before login that may be a password.
+            kind_of_problem = type(problem).__name__
+            log.info("connection %s: %s before the connection was open", self, kind_of_problem)
             self._finish()
         self.stopped = True
 
@@ -465,12 +467,16 @@ class Session(ConnectionCore):
         """Close the connection with ``error``; harmless when it is closing already."""
         if self.state in (State.CLOSING, State.LINGERING, State.CLOSED):
             return
-        log.info("connection %s: closing: %s", self, error.text)
         # A client that asked for another mechanism, or with the wrong password, is told so.
         is_told = error.code == 403 or (error.code, error.class_id, error.method_id) == (
             503,
             10,
             11,
+        )
+        # What a stranger sent is not repeated: it may be a password in the wrong place.
+        is_known = self.identity is not None or is_told
+        log.info(
+            "connection %s: closing: %s", self, error.text if is_known else REPLY_NAMES[error.code]
         )
         self._leave()
         self.is_open = False

@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 
 from posthouse.wire.amqp091.fields import decode_table, encode_table
 from posthouse.wire.errors import (
-    ARGUMENTS_SHOWN,
     BadField,
     SyntaxProblem,
     UnknownFrame,
     UnknownMethod,
-    octets_text,
+    arguments_text,
 )
 
 Table = dict[str, Any]  # field values of any AMQP type
@@ -2081,7 +2080,7 @@ def _decode_method(payload: bytes) -> Method:
     try:
         return kind.decode(payload, 4)
     except (IndexError, struct.error) as error:
-        shown = octets_text(payload[4 : 4 + ARGUMENTS_SHOWN])
+        shown = arguments_text(payload)
         raise SyntaxProblem(f"cannot decode {shown}", kind.class_id, kind.method_id) from error
     except BadField as error:
         raise BadField(error.explanation, kind.class_id, kind.method_id) from error
