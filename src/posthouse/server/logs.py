@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 # A line with everything: a name of 255 octets, escaped, and a reason, several times over.
 LINE_MAX = 4096
@@ -55,15 +56,14 @@ def shortened(text: str, limit: int) -> str:
 class LineFormatter(logging.Formatter):
     """One line an event, in UTC, escaped and bounded."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
         super().__init__(FORMAT)
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
         record.message = record.getMessage()
-        record.asctime = self.formatTime(record, self.datefmt)
+        clock = time.strftime(DATE_FORMAT, time.gmtime(record.created))
+        record.asctime = f"{clock},{int(record.msecs):03d}"
         line = shortened(escaped(self.formatMessage(record)), LINE_MAX)
         if record.exc_info:
             # The end of a traceback says most.
