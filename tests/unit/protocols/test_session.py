@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -251,7 +252,8 @@ def test_wrong_frame_end(world: World) -> None:
     deaf_for_a_while(peer)
 
 
-def test_heartbeats_are_taken_and_sent(world: World) -> None:
+def beating(world: World, heartbeat_s: int) -> Peer:
+    """A client that is connected and asked for heartbeats."""
     peer = Peer(world)
     peer.octets(HEADER)
     peer.send(
@@ -264,11 +266,31 @@ def test_heartbeats_are_taken_and_sent(world: World) -> None:
         channel=0,
     )
     peer.send(
-        methods.ConnectionTuneOk(channel_max=10, frame_max=8192, heartbeat=2),
+        methods.ConnectionTuneOk(channel_max=10, frame_max=8192, heartbeat=heartbeat_s),
         methods.ConnectionOpen(virtual_host="/"),
         channel=0,
     )
     peer.take()
+    return peer
+
+
+@pytest.mark.parametrize(("heartbeat_s", "every_s"), [(1, 1), (2, 1), (6, 3), (60, 30)])
+def test_heartbeats_come_twice_in_an_interval(world: World, heartbeat_s: int, every_s: int) -> None:
+    """Once a second at most, and so soon after other output; a client gives up after two intervals without one."""
+    peer = beating(world, heartbeat_s)
+    came = [0]
+    for second in range(1, 4 * every_s + 1):
+        peer.octets(b"\x08\x00\x00\x00\x00\x00\x00\xce")
+        peer.session.on_second(float(second))
+        world.settle()
+        if (8, b"") in peer.take():
+            came.append(second)
+    assert [b - a for a, b in itertools.pairwise(came)] == [every_s] * (len(came) - 1)
+    assert len(came) == 5
+
+
+def test_heartbeats_are_taken_and_sent(world: World) -> None:
+    peer = beating(world, 2)
     peer.octets(b"\x08\x00\x00\x00\x00\x00\x00\xce")
     for second in range(1, 4):
         peer.session.on_second(float(second))

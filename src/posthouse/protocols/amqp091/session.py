@@ -610,9 +610,12 @@ class Session(ConnectionCore):
             self._drop()
             return
         self._idle_out_s = self._idle_out_s + 1 if is_idle else 0
-        if self._idle_out_s >= max(1, self.heartbeat_s // 2) and self.on == self.oo:
-            self._idle_out_s = 0
+        # A second without output begins up to a second after the last octet.
+        if self._idle_out_s + 1 >= max(1, self.heartbeat_s // 2) and self.on == self.oo:
+            self._idle_out_s = -1
             self.put(heartbeat_frame())
+            # It is no output of its own: the next one is due as long after it as it was after what came before.
+            self._sent_before = self.sent_total + self.on
 
     def _drop(self) -> None:
         if self.transport is not None:
