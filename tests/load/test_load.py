@@ -9,6 +9,7 @@ import pytest
 from tests.load.alarms import alarms
 from tests.load.backlog import posthouse_depth
 from tests.load.restart import posthouse_restarts
+from tests.load.slow_disk import slow_disk
 from tests.load.soak import soak
 from tests.support.nodes import lacks
 
@@ -41,6 +42,13 @@ def test_alarms_stop_publishers_and_let_them_go() -> None:
     figures = alarms(1)
     assert figures["raise_s_max"] < 10
     assert figures["alarms"] >= 2
+
+
+def test_a_slow_disk_delays_only_who_waits_for_it() -> None:
+    figures = slow_disk(800, seconds=3)
+    assert figures["confirm_wait_s_max"] >= 0.75
+    assert figures["transient_p99_ms_max"] < 400
+    assert figures["heartbeat_gap_s_max"] < 1.9
 
 
 def test_a_mixed_load_leaves_nothing_behind() -> None:

@@ -16,6 +16,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "soak": "tests.load.soak:CAMPAIGN",
     "session-fuzz": "tests.fuzz.session_fuzz:CAMPAIGN",
     "alarms": "tests.load.alarms:CAMPAIGN",
+    "slow-disk": "tests.load.slow_disk:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
 }
