@@ -87,6 +87,26 @@ class Broker:
         self.limits.set(VHOST, name, {})
         self._definitions.remove_vhost(name)
 
+    def salvage_queue(self, number: int) -> Queue:
+        """A new queue under the number of one whose definition is lost, in the default virtual host."""
+        host = self._loaded_vhost(DEFAULT_VHOST)
+        name = f"amq.salvaged.{number}"
+        while name in host.queues:
+            name += "+"
+        queue = Queue(host, name, True, None, False, {}, number)
+        host.add_queue(queue)
+        self._definitions.note_queue_id(number)
+        self._definitions.put_queue(host.name, queue)
+        return queue
+
+    def queue_name(self, number: int) -> str:
+        """A durable queue as people know it."""
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                if queue.queue_id == number:
+                    return f"queue '{queue.name}' in vhost '{vhost.name}'"
+        return f"queue number {number}, which no longer exists"
+
     def durable_queues(self) -> dict[int, QueueCore]:
         """The durable queues by their number in the log: for replay."""
         return {

@@ -67,6 +67,9 @@ class Definitions:
         self._next_binding = 0
         counter = rows.get("counter", ("queue_id",))
         self._next_id = 1 if counter is None else int(counter["value"])
+        # Only a damaged log lacks the counter's row: a number that is in use must not be given twice.
+        for _, row in rows.items("queue"):
+            self._next_id = max(self._next_id, int(row["id"]) + 1)
         self._reserved = self._next_id
 
     def unpack(self, value: Any) -> Any:  # Any: JSON to a field value
@@ -100,6 +103,10 @@ class Definitions:
             self._rows.put("counter", ("queue_id",), {"value": self._reserved})
         self._next_id += 1
         return self._next_id - 1
+
+    def note_queue_id(self, number: int) -> None:
+        """The number is in use, though no row says so."""
+        self._next_id = max(self._next_id, number + 1)
 
     def vhosts(self) -> list[str]:
         """The names of all virtual hosts."""

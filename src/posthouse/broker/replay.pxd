@@ -13,6 +13,8 @@ cdef class Replayer:
     cdef LogBuffer log
     cdef dict moved
     cdef dict queues
+    cdef public object salvage
+    cdef public object missing
     cdef readonly uint64_t messages
     cdef readonly uint64_t acks
     cdef Py_ssize_t dead

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
+from collections.abc import Callable
 
 from posthouse.broker.dispatch import QueueCore
 from posthouse.broker.index import QueueIndex
+from posthouse.broker.missing import Missing
 from posthouse.core import layout, mem
 from posthouse.core.errors import CorruptRecord
 from posthouse.journal.block import Block, BlockTable, LogBuffer
@@ -24,6 +26,8 @@ class Replayer:
         queues: durable queues by their number in the log.
         messages, acks: how many frames of each kind were met.
         dead: acknowledged entries that still stand in an index.
+        salvage: makes a queue for a number that is not in ``queues``, or says None; None where such messages are passed over.
+        missing: what the snapshot knew and the log's beginning does not hold; None if there is nothing.
         moved: by queue number, messages that only a MOVE frame had: position, block, offset, size, by position.
     """
 
@@ -34,6 +38,8 @@ class Replayer:
         self.log = log
         self.moved: dict[int, list[tuple[int, int, int, int]]] = {}
         self.queues = queues
+        self.salvage: Callable[[int], QueueCore | None] | None = None
+        self.missing: Missing | None = None
         self.messages = 0
         self.acks = 0
         self.dead = 0
@@ -68,6 +74,8 @@ class Replayer:
         self.messages += 1
         for i in range(count):
             x = self.queues.get(mem.le32(p, ids_at + 4 * i))
+            if x is None and self.salvage is not None:
+                x = self.salvage(mem.le32(p, ids_at + 4 * i))
             if x is not None:
                 queue = x
                 queue.index.push(block.id, at, size, layout.PERSISTENT | layout.REDELIVERED)
@@ -93,6 +101,8 @@ class Replayer:
             ids_at = record + ((ids_at + 3) & ~3)
             for k in range(mem.le32(p, record + 16)):
                 y = self.queues.get(mem.le32(p, ids_at + 4 * k))
+                if y is None and self.salvage is not None:
+                    y = self.salvage(mem.le32(p, ids_at + 4 * k))
                 if y is not None:
                     queue = y
                     self.add_moved(queue, base + offset, target, mem.le32(p, record))
@@ -103,6 +113,8 @@ class Replayer:
 
     def add_moved(self, queue: QueueCore, position: int, target: Block, size: int) -> None:
         """A moved message, unless the queue has it."""
+        if self.missing is not None:
+            self.missing.settle(queue.number, position, position)
         index = queue.index
         low = self.first_at(index, position)
         if low < index.tail and self.position(index, low) == position:
@@ -127,6 +139,8 @@ class Replayer:
             last = mem.le64(p, at + 24 + 16 * i)
             self.forget(queue.index, first, last)
             self.forget_moved(queue.number, first, last)
+            if self.missing is not None:
+                self.missing.settle(queue.number, first, last)
 
     def position(self, index: QueueIndex, sequence: int) -> int:
         """The log position of a queue's entry."""

@@ -43,6 +43,7 @@ cdef class Restorer:
     cdef Py_ssize_t at
     cdef uint64_t end
     cdef readonly uint64_t entries
+    cdef public object missing
 
     @cython.locals(p="unsigned char *", at=Py_ssize_t)
     cpdef add_held(self, number, bytearray data)
@@ -50,5 +51,6 @@ cdef class Restorer:
     cpdef add_ready(self, number, bytearray data)
     @cython.locals(at=Py_ssize_t, found=list, block=Block)
     cdef push(self, QueueCore queue, uint64_t position, uint32_t size, uint32_t flags)
+    cdef miss(self, QueueCore queue, uint64_t position)
     @cython.locals(queue=QueueCore, block=Block, position=uint64_t, size=uint32_t, flags=uint32_t)
     cpdef finish(self)

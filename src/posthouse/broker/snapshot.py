@@ -13,6 +13,7 @@ import bisect
 from collections import deque
 
 from posthouse.broker.dispatch import QueueCore
+from posthouse.broker.missing import Missing
 from posthouse.broker.walk import Walker
 from posthouse.core import layout, mem
 from posthouse.journal.block import Block, BlockTable, LogBuffer
@@ -105,6 +106,9 @@ class Restorer:
         first: position where the log begins now; what stood before is settled and trimmed.
         is_exact: nothing happened after the snapshot, so flags are as they were; otherwise everything may have been
             delivered since.
+
+    Attributes:
+        missing: takes what the log's beginning no longer holds; whoever sets it asks what became of that.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Restorer:
         self.at = 0
         self.end = 0
         self.entries = 0
+        self.missing: Missing | None = None
 
     def add_places(self, data: bytearray) -> None:
         """Where moved blocks are; before `add_blocks`."""
@@ -190,26 +195,34 @@ class Restorer:
             self.push(queue, position, mem.le32(p, at + 8), mem.le32(p, at + 12))
 
     def push(self, queue: QueueCore, position: int, size: int, flags: int) -> None:
-        """One entry; entries of trimmed blocks were settled since."""
+        """One entry; entries of trimmed blocks were settled or moved since, or are missing."""
         at = self.at
         found = self.found
         if not found:
+            self.miss(queue, position)
             return
         x = found[at]
         block = x
         if position < block.base or position >= self.end:
             at = bisect.bisect_right(self.bases, position) - 1
             if at < 0:
+                self.miss(queue, position)
                 return
             self.at = at
             self.end = self.ends[at]
             y = found[at]
             block = y
             if position >= self.end:
+                self.miss(queue, position)
                 return
         queue.index.push(block.id, position - block.base, size, flags | self.flags)
         block.refs += 1
         self.entries += 1
+
+    def miss(self, queue: QueueCore, position: int) -> None:
+        """An entry without its place."""
+        if self.missing is not None:
+            self.missing.add(queue.number, position)
 
     def finish(self) -> None:
         """What was held behind the last ready entry; then blocks that nobody names go."""

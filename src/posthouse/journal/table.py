@@ -35,6 +35,7 @@ class Table:
     Attributes:
         on_change: called after every change (the node marks that a commit is due).
         changes: how many changes the log holds, live and dead.
+        removed: kind and last value of rows that `replay` saw removed; the owner empties it.
     """
 
     def __init__(self, log: LogBuffer | None) -> None:
@@ -42,6 +43,7 @@ class Table:
         self._kinds: dict[str, dict[Key, Value]] = {}
         self.on_change: Callable[[], object] = lambda: None
         self.changes = 0
+        self.removed: list[tuple[str, Value]] = []
 
     def items(self, kind: str) -> Iterator[tuple[Key, Value]]:
         """The rows of one kind, in order of first insertion."""
@@ -80,7 +82,9 @@ class Table:
                 rows = self._kinds.setdefault(change["k"], {})
                 key = tuple(change["i"])
                 if change["v"] is None:
-                    rows.pop(key, None)
+                    value = rows.pop(key, None)
+                    if value is not None:
+                        self.removed.append((change["k"], value))
                 else:
                     rows[key] = change["v"]
                 self.changes += 1

@@ -164,13 +164,21 @@ class Node:
 
     def _load(self) -> int:
         """Definitions, then messages; returns how many messages came back."""
+        is_blank = not self.journal.table.changes
         self.broker.load()
         if not self.users.has_users():
             self._make_first_user()
         try:
-            return recover(self.broker, self.journal, self.blocks)
+            recovery = recover(self.broker, self.journal, self.blocks)
         except OSError as error:
             raise self._unusable(error) from error
+        if is_blank and recovery.has_met_messages:
+            # Going on would mean to trim messages whose queues only the lost definitions know.
+            raise StorageError(
+                f"{self._config.node.data_dir}/definitions holds nothing, but there are messages of queues that must have been "
+                "defined there: put it back from a copy, or start on another --data-dir"
+            )
+        return recovery.count
 
     def _make_first_user(self) -> None:
         report = self.journal.reports.get("definitions")

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from posthouse.core.errors import StorageError
-from posthouse.journal.local.log import segment_name
+from posthouse.journal.local.segments import segment_name
 from posthouse.testing.files import MemoryFiles
 from tests.support.journals import Store
 

@@ -21,7 +21,7 @@ from posthouse.journal.constants import (
     SNAPSHOT_READY,
 )
 from posthouse.journal.files import Files
-from posthouse.journal.local.log import segment_name
+from posthouse.journal.local.segments import segment_name
 from posthouse.journal.local.snapshots import Snapshot
 from posthouse.journal.local.survey import Survey, survey
 from posthouse.journal.table import Table

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 FORMAT = b"posthouse 2\n"
 IN_FLIGHT_MAX = 2
+# Where the log of definitions begins; that of messages begins at 0. An entry of one that gets into the other is not at its position there.
+DEFINITIONS_START = 10**15
 
 
 class Committer(Protocol):
@@ -84,6 +86,7 @@ class LocalJournal:
             LogBuffer(blocks, True),
             segment_size=segment_size,
             sync=sync,
+            first=DEFINITIONS_START,
         )
         self._shard = LocalLog(
             files,
@@ -147,6 +150,7 @@ class LocalJournal:
         self._snapshots.open()
         self.shard_bounds = self._shard.bounds()
         self.snapshot = self._snapshots.newest(self.shard_bounds[1])
+        self._shard.note_end(self.shard_bounds[1], self._snapshots.farthest)
         self._claimant = claimant
         if self.table.is_mostly_dead():
             self._rewrite_definitions()

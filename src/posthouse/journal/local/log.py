@@ -9,7 +9,6 @@ tail, reports damage, and claims the log with the next epoch before anything els
 
 from __future__ import annotations
 
-import bisect
 import json
 import logging
 from collections.abc import Iterator
@@ -18,28 +17,23 @@ from posthouse.journal import entry
 from posthouse.journal.block import Block, LogBuffer
 from posthouse.journal.constants import (
     ENTRY_FLAG_CLAIM,
-    ENTRY_HEADER_SIZE,
     KIND_CLAIM,
     KIND_NOOP,
 )
 from posthouse.journal.files import File, Files
+from posthouse.journal.local.readback import ReadBack, set_aside
 from posthouse.journal.local.reserve import NO_SPACE, NoSpace
-from posthouse.journal.local.survey import find_good, survey
+from posthouse.journal.local.segments import find_segments, segment_name
+from posthouse.journal.local.survey import survey
 from posthouse.journal.recovered import Recovered, RecoveryReport
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".seg"
 SEGMENT_SIZE = 64 << 20
 # A frame that says nothing: its entry's header is what counts.
 NOOP = bytes((8, 0, 0, 0, KIND_NOOP, 0, 0, 0))
 # Recovered octets become blocks of about this size, so that memory comes back as messages go.
 PIECE_SIZE = 1 << 20
-
-
-def segment_name(base: int) -> str:
-    """The file name of the segment that starts at ``base``."""
-    return f"{base:020d}{SUFFIX}"
 
 
 class LocalLog:
@@ -59,11 +53,14 @@ class LocalLog:
         *,
         segment_size: int = SEGMENT_SIZE,
         sync: bool = True,
+        first: int = 0,
     ) -> None:
+        """``first`` is the position where a new log begins."""
         self._files = files
         self._directory = directory
         self._segment_size = segment_size
         self._sync = sync
+        self._first = first
         self._file: File | None = None
         self._active_size = 0
         # Up to which position the log is known to be synced (written, in mode ``os``); -1 before the first time.
@@ -78,6 +75,7 @@ class LocalLog:
         self._marked_at = -1
         self.buffer = buffer
         self.report = RecoveryReport()
+        self._read_back = ReadBack(files, directory, self.report)
         self.order = 0
 
     def _path(self, base: int) -> str:
@@ -99,24 +97,25 @@ class LocalLog:
             OSError: the directory cannot be read or written.
         """
         self._files.make_directory(self._directory)
-        self._bases = self._segments()
+        self._bases = self._sort_out()
         position = 0
         for n, base in enumerate(self._bases):
             if n and base != position:
-                self.report.damaged.append((segment_name(base), 0, base - position))
+                self.report.damaged.append((segment_name(position), 0, base - position))
                 log.error("%s: the log is missing octets %d to %d", self._directory, position, base)
-            is_last = n == len(self._bases) - 1
-            if not is_last and self._bases[n + 1] <= start:
-                position = base + self._files.size(self._path(base))
+            limit = self._bases[n + 1] if n + 1 < len(self._bases) else -1
+            if 0 <= limit <= start:
+                position = min(limit, base + self._files.size(self._path(base)))
                 continue
             data = self._files.read(self._path(base))
             entries, epoch, position = self._recover_segment(
-                base, data, max(0, start - base), epoch, is_last
+                base, data, max(0, start - base), epoch, limit
             )
             yield from self._adopt(data, base, entries)
         if not self._bases:
-            self._bases = [0]
-            self._file = self._files.create(self._path(0))
+            position = self._first
+            self._bases = [position]
+            self._file = self._files.create(self._path(position))
             self._files.sync_directory(self._directory)
         else:
             self._file = self._files.open_append(self._path(self._bases[-1]))
@@ -124,29 +123,51 @@ class LocalLog:
         self.buffer.begin(position, epoch + 1)
         self._claim(claimant)
 
+    def note_end(self, end: int, farthest: int) -> None:
+        """The log ends at ``end``, but was synced up to ``farthest`` once."""
+        if end < farthest:
+            self.report.damaged.append((segment_name(end), 0, farthest - end))
+            log.error("%s: the log is missing octets %d to %d", self._directory, end, farthest)
+
     def bounds(self) -> tuple[int, int]:
         """Where the log begins and ends on disk, before it is opened; torn octets count.
 
         Raises:
             OSError: the directory cannot be read.
         """
-        bases = self._segments() if self._files.exists(self._directory) else []
+        if not self._files.exists(self._directory):
+            return 0, 0
+        bases = find_segments(self._files, self._directory).bases
         if not bases:
             return 0, 0
         return bases[0], bases[-1] + self._files.size(self._path(bases[-1]))
 
-    def _segments(self) -> list[int]:
-        names = [n for n in self._files.list(self._directory) if n.endswith(SUFFIX)]
-        return sorted(int(n[: -len(SUFFIX)]) for n in names)
+    def _sort_out(self) -> list[int]:
+        """The positions of the segments. Files that only look like some are named, and put aside where they would be in the way."""
+        found = find_segments(self._files, self._directory)
+        for name in found.strange:
+            log.warning("%s/%s: not the name of a segment, passed over", self._directory, name)
+        for base in found.foreign:
+            path = self._path(base)
+            size = self._files.size(path)
+            self.report.damaged.append((segment_name(base), 0, size))
+            log.error("%s: nothing of this log, where another segment is; put aside", path)
+            self._files.rename(path, path + ".foreign")
+            self._files.sync_directory(self._directory)
+        return found.bases
 
     def _recover_segment(
-        self, base: int, data: bytearray, at: int, epoch: int, is_last: bool
+        self, base: int, data: bytearray, at: int, epoch: int, limit: int
     ) -> tuple[list[tuple[int, int]], int, int]:
-        """Find the good entries of a segment from offset ``at`` on; they, the epoch, and the position behind."""
+        """Find the good entries of a segment from offset ``at`` on; they, the epoch, and the position behind.
+
+        ``limit`` is the position where the next segment begins, -1 if it is the last one.
+        """
         path = self._path(base)
-        size = len(data)
+        is_last = limit < 0
+        size = len(data) if is_last else min(len(data), limit - base)
         found = survey(data, base, at, epoch, is_last=is_last)
-        damaged = list(found.gaps)
+        damaged = [gap for gap in found.gaps if gap[0] < size]
         if found.end < size:
             if is_last:
                 self._files.truncate(path, found.end)
@@ -159,32 +180,16 @@ class LocalLog:
                 )
             else:
                 damaged.append((found.end, size))
+        if size < len(data):
+            damaged.append((size, len(data)))
         for start, end in damaged:
-            self._set_aside(path, data)
+            set_aside(self._files, path, data)
             self.report.damaged.append((segment_name(base), start, end - start))
             log.error("%s: damage at offset %d, %d octets skipped", path, start, end - start)
-        self.report.entries += len(found.entries)
+        entries = [(start, end) for start, end in found.entries if start < size]
+        self.report.entries += len(entries)
         self.report.octets += size
-        return found.entries, found.epoch, base + (found.end if is_last else size)
-
-    def _set_aside(self, path: str, data: bytearray | None) -> None:
-        """Keep a copy of a damaged file, whose content is ``data`` if that is known, before anything changes it."""
-        aside = path + ".damaged"
-        if self._files.exists(aside):
-            return
-        content = self._files.read(path) if data is None else data
-        file = self._files.create(aside)
-        file.append([content])
-        file.datasync()
-        file.close()
-        self._files.sync_directory(self._directory)
-
-    def _try_set_aside(self, path: str) -> None:
-        """The same while messages are served: they do not wait for a disk that refuses a copy."""
-        try:
-            self._set_aside(path, None)
-        except OSError as error:
-            log.error("%s: cannot keep a copy of the damaged file: %s", path, error)
+        return entries, found.epoch, base + (found.end if is_last else size)
 
     def _adopt(
         self, data: bytearray, base: int, entries: list[tuple[int, int]]
@@ -207,74 +212,12 @@ class LocalLog:
             n = last + 1
 
     def read_back(self, base: int, data: bytearray, size: int) -> int:
-        """Read the ``size`` octets at position ``base``, whole entries, into ``data``, and check them.
-
-        Loop thread; the octets were written and are not trimmed. Returns as `posthouse.journal.block.Pager.read`: what is
-        damaged is zeroed, reported, and its file set aside.
-        """
-        bases = self._bases
-        position, end = base, base + size
-        view = memoryview(data)
-        n = bisect.bisect_right(bases, base) - 1
-        try:
-            while position < end:
-                limit = min(end, bases[n + 1]) if n + 1 < len(bases) else end
-                part = view[position - base : limit - base]
-                count = self._files.read_at(self._path(bases[n]), position - bases[n], part)
-                part[count:] = bytes(len(part) - count)
-                position = limit
-                n += 1
-        except OSError as error:
-            log.error("%s: cannot read position %d: %s", self._directory, position, error)
-            return -1
-        finally:
-            view.release()
-        return 0 if self._blank_damage(base, data, size) else 1
+        """See `posthouse.journal.local.readback.ReadBack.read`."""
+        return self._read_back.read(self._bases, base, data, size)
 
     def read_moved(self, place: int, base: int, data: bytearray) -> int:
-        """Put the records that the MOVE frame in the entry at ``place`` holds into ``data``, which begins at position ``base``.
-
-        As `read_back`; what was not moved stays zero.
-        """
-        bases = self._bases
-        first = bases[bisect.bisect_right(bases, place) - 1]
-        path, offset = self._path(first), place - first
-        try:
-            head = bytearray(ENTRY_HEADER_SIZE)
-            self._files.read_at(path, offset, memoryview(head))
-            # A damaged length must not make us take memory for it.
-            most = max(0, self._files.size(path) - offset - len(head))
-            found = head + bytes(min(int.from_bytes(head[24:28], "little"), most))
-            self._files.read_at(path, offset, memoryview(found))
-        except OSError as error:
-            log.error("%s: cannot read position %d: %s", self._directory, place, error)
-            return -1
-        data[:] = bytes(len(data))
-        if entry.measure(found, 0, len(found), place) == len(found):
-            entry.unpack_move(found, data)
-            return 1
-        log.error("%s: damage at position %d, %d octets", self._directory, place, len(found))
-        self.report.damaged.append((self._directory, place, len(found)))
-        self._try_set_aside(path)
-        return 0
-
-    def _blank_damage(self, base: int, data: bytearray, size: int) -> bool:
-        """Zero what is not a good entry; whether there was any."""
-        at, is_damaged = 0, False
-        while True:
-            _, at, _ = entry.scan(data, at, size, base, -1)
-            if at >= size:
-                return is_damaged
-            resume = find_good(data, at, base, 0)
-            resume = resume if 0 <= resume < size else size
-            log.error(
-                "%s: damage at position %d, %d octets", self._directory, base + at, resume - at
-            )
-            self.report.damaged.append((self._directory, base + at, resume - at))
-            bases = self._bases
-            self._try_set_aside(self._path(bases[bisect.bisect_right(bases, base + at) - 1]))
-            data[at:resume] = bytes(resume - at)
-            at, is_damaged = resume, True
+        """See `posthouse.journal.local.readback.ReadBack.read_moved`."""
+        return self._read_back.read_moved(self._bases, place, base, data)
 
     def _claim(self, claimant: str) -> None:
         """Write and sync the claim of this opening's epoch."""

@@ -164,9 +164,14 @@ class Snapshot:
 
 
 class SnapshotStore:
-    """The directory of snapshots."""
+    """The directory of snapshots.
+
+    Attributes:
+        farthest: where the log once ended at least, by good snapshots that begin behind its end; 0 if there are none.
+    """
 
     def __init__(self, files: Files, directory: str) -> None:
+        self.farthest = 0
         self._files = files
         self._directory = directory
 
@@ -200,21 +205,38 @@ class SnapshotStore:
             self._files.unlink(f"{self._directory}/{name}")
 
     def newest(self, log_end: int) -> Snapshot | None:
-        """The newest good one of a log that ends at ``log_end``; bad ones are reported and passed over."""
-        names = [n for n in self._files.list(self._directory) if n.endswith(SUFFIX)]
-        for name in reversed(names):
-            path = f"{self._directory}/{name}"
+        """The newest good one of a log that ends at ``log_end``; bad ones are reported, put aside and passed over.
+
+        Put aside, for one that is refused now because the log is shorter would look good when the log has grown again.
+        """
+        for path, found in self._by_start():
             try:
-                found = Snapshot(self._files, path)
-                if found.start > log_end:
-                    raise CorruptRecord(f"it begins behind the end of the log at {log_end}")
                 found.verify()
+                if found.start > log_end:
+                    self.farthest = max(self.farthest, found.start)
+                    raise CorruptRecord(f"it begins behind the end of the log at {log_end}")
             except (CorruptRecord, OSError) as error:
-                log.error(
-                    "snapshot %s is not usable: %s; an older one or the whole log is read",
-                    path,
-                    error,
-                )
+                self._put_aside(path, error)
                 continue
             return found
         return None
+
+    def _by_start(self) -> list[tuple[str, Snapshot]]:
+        """Path and snapshot of the files with a good header, the newest first, whatever their names say."""
+        found: list[tuple[str, Snapshot]] = []
+        for name in self._files.list(self._directory):
+            path = f"{self._directory}/{name}"
+            if name.endswith(SUFFIX):
+                try:
+                    found.append((path, Snapshot(self._files, path)))
+                except (CorruptRecord, OSError) as error:
+                    self._put_aside(path, error)
+        return sorted(found, key=lambda one: one[1].start, reverse=True)
+
+    def _put_aside(self, path: str, why: Exception) -> None:
+        log.error("snapshot %s is not usable: %s; an older one or the whole log is read", path, why)
+        try:
+            self._files.rename(path, path + ".damaged")
+            self._files.sync_directory(self._directory)
+        except OSError as error:
+            log.warning("%s: cannot rename: %s", path, error)
