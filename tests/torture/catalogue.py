@@ -19,6 +19,8 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "slow-disk": "tests.load.slow_disk:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
+    "damage": "tests.support.damage_campaign:CAMPAIGN",
+    "flips": "tests.support.damage_campaign:FLIPS",
 }
 
 
