@@ -72,7 +72,10 @@ class PosthouseNode:
         durability: str | None = None,
         options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
+        """``wrapper`` is a command that replaces itself by the one behind it, like ``prlimit``."""
+        self._wrapper = wrapper
         self._own: tempfile.TemporaryDirectory[str] | None = None
         if data_dir is None and not memory:
             self._own = tempfile.TemporaryDirectory(prefix="posthouse-test-")
@@ -97,7 +100,7 @@ class PosthouseNode:
 
     def launch(self) -> None:
         """Start the process; `wait_ready` comes next."""
-        command = [sys.executable, "-m", "posthouse.cli.main", "start"]
+        command = [*self._wrapper, sys.executable, "-m", "posthouse.cli.main", "start"]
         command += ["--amqp-port", "0", "--ready-json", *self._arguments]
         self.process = subprocess.Popen(
             command,

@@ -163,7 +163,7 @@ class AmqpConfig(Section):
         rabbitmq_key="tcp_listen_options.backlog", minimum=1,
     )  # fmt: skip
     connections_max: int = _setting(
-        65536, "Most connections at a time; more wait in the listen queue.",
+        65536, "Most connections at a time, and 64 less than files may be open; more wait in the listen queue.",
         rabbitmq_key="connection_max", minimum=1,
     )  # fmt: skip
     unauthenticated_max: int = _setting(

@@ -234,7 +234,7 @@ class Node:
             backlog=amqp.backlog,
             handshake_timeout_s=amqp.handshake_timeout_s,
             unauthenticated_max=amqp.unauthenticated_max,
-            connections_max=amqp.connections_max,
+            connections_max=min(amqp.connections_max, self._surroundings.connection_room),
         )
 
     def _new_name(self, prefix: str) -> str:

@@ -22,6 +22,7 @@ from posthouse.journal.local.disk import DiskFiles
 from posthouse.journal.local.journal import CommitterFactory
 from posthouse.protocols.amqp091.session import Session, Transport
 from posthouse.server.clock import SystemClock
+from posthouse.server.descriptors import connection_room
 from posthouse.server.listener import Listener
 from posthouse.server.memory import memory_total_bytes, memory_used_bytes
 from posthouse.server.monitor import disk_free_bytes
@@ -67,6 +68,7 @@ class Surroundings:
     """Everything of a node that is not the broker itself.
 
     Attributes:
+        connection_room: how many connections the system has descriptors for.
         make_door: called with the loop, the tick, the clock, the maker of sessions and the bounds of `AmqpConfig`.
         ring_max, slice_entries, block_size: sizes that tests make small to meet their edges; a block size of 0 is the usual one.
         process_id: noted in the log's claims.
@@ -81,6 +83,7 @@ class Surroundings:
     memory_total: Callable[[], int] = memory_total_bytes
     memory_used: Callable[[], int] = memory_used_bytes
     disk_free: Callable[[str], int] = disk_free_bytes
+    connection_room: int = 1 << 30
     ring_max: int = RING_MAX
     slice_entries: int = SLICE
     block_size: int = 0
@@ -96,4 +99,5 @@ def of_this_machine(loop: asyncio.AbstractEventLoop) -> Surroundings:
         make_committer=ThreadCommitter,
         random=random.SystemRandom(),
         make_door=Listener,
+        connection_room=connection_room(),
     )
