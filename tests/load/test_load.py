@@ -8,6 +8,7 @@ import pytest
 
 from tests.load.alarms import alarms
 from tests.load.backlog import posthouse_depth
+from tests.load.descriptors import crowds
 from tests.load.restart import posthouse_restarts
 from tests.load.slow_disk import slow_disk
 from tests.load.soak import soak
@@ -42,6 +43,13 @@ def test_alarms_stop_publishers_and_let_them_go() -> None:
     figures = alarms(1)
     assert figures["raise_s_max"] < 10
     assert figures["alarms"] >= 2
+
+
+def test_clients_beyond_the_limit_of_open_files_wait() -> None:
+    figures = crowds(1)
+    assert figures["let_in_later"] == 20
+    assert figures["descriptors_max"] <= 256 - 32
+    assert figures["confirmed"] > 2000
 
 
 def test_a_slow_disk_delays_only_who_waits_for_it() -> None:

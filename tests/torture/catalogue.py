@@ -17,6 +17,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "session-fuzz": "tests.fuzz.session_fuzz:CAMPAIGN",
     "alarms": "tests.load.alarms:CAMPAIGN",
     "slow-disk": "tests.load.slow_disk:CAMPAIGN",
+    "descriptors": "tests.load.descriptors:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
     "damage": "tests.support.damage_campaign:CAMPAIGN",
