@@ -45,7 +45,8 @@ class InternalBackend:
         self._rows = rows
         self._salt = salt
         self._loopback_users = loopback_users
-        self._decoy = hash_password(b"nobody has this password", b"\0\0\0\0")
+        decoy = hash_password(b"nobody has this password", b"\0\0\0\0")
+        self._decoy: Row = {"hash": decoy, "algorithm": SHA256}
 
     # --- users ----------------------------------------------------------------------------------
 
@@ -80,12 +81,9 @@ class InternalBackend:
     def authenticate(self, name: str, password: bytes) -> Identity | None:
         """See `posthouse.auth.api.Authenticator`."""
         row = self._rows.get("user", (name,))
-        if row is None:
-            verify(password, self._decoy)
-            return None
-        if not verify(password, row["hash"], row["algorithm"]):
-            return None
-        return self.identify(name)
+        known = self._decoy if row is None else row
+        is_right = verify(password, known["hash"], known["algorithm"])
+        return self.identify(name) if is_right and row is not None else None
 
     def identify(self, name: str) -> Identity | None:
         """See `posthouse.auth.api.Authenticator`."""

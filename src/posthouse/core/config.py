@@ -199,6 +199,10 @@ class AuthConfig(Section):
     loopback_users: tuple[str, ...] = _setting(
         ("guest",), "Users that may connect from this machine only.", rabbitmq_key="loopback_users"
     )
+    allow_default_password: bool = _setting(
+        False,
+        "Start even if user guest can log in with password guest from other machines.",
+    )  # fmt: skip
     mechanisms: tuple[str, ...] = _setting(
         ("PLAIN", "AMQPLAIN"), "SASL mechanisms that are offered, in this order.",
         rabbitmq_key="auth_mechanisms", choices=MECHANISMS,

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from posthouse import __version__
 from posthouse.core.config import Config
-from posthouse.core.errors import StorageError
+from posthouse.core.errors import ConfigError, StorageError
 from posthouse.server import logs
 from posthouse.server.allocator import return_freed_blocks
 from posthouse.server.node import Node
+from posthouse.server.precautions import check_data_dir, check_passwords
 from posthouse.server.surroundings import of_this_machine
 
 
@@ -68,13 +69,20 @@ def _ready(config: Config, host: str, port: int) -> str:
 
 async def _serve(config: Config, ready_json: bool) -> int:
     loop = asyncio.get_running_loop()
+    if not config.node.memory:
+        check_data_dir(os.path.abspath(config.node.data_dir))
     node = Node(config, of_this_machine(loop))
+    try:
+        check_passwords(config, node.users)
+    except ConfigError:
+        node.close()
+        raise
     stopped = asyncio.Event()
     node.on_stopped = stopped.set
     try:
         host, port = node.listen()
     except OSError as error:
-        node.journal.stop()
+        node.close()
         amqp = config.amqp
         raise StorageError(
             f"cannot listen on {amqp.bind}:{amqp.port}: {error.strerror or error}; "

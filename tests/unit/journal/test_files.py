@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import pathlib
 import random
+import stat
 
 import pytest
 
@@ -236,3 +238,41 @@ def test_the_oldest_unsynced_operations_reach_the_disk_by_themselves() -> None:
     for _ in range(PENDING_MAX + 10):
         file.append([b"x"])
     assert all(len(f.read("/d/f")) >= 10 for f in crashes(files))
+
+
+def test_files_and_directories_are_the_owners_alone(tmp_path: pathlib.Path) -> None:
+    """Whatever the umask of the process is."""
+    before = os.umask(0)
+    try:
+        files = DiskFiles()
+        files.make_directory(str(tmp_path / "a" / "b"))
+        files.create(str(tmp_path / "a" / "b" / "file")).close()
+        files.reserve(str(tmp_path / "a" / "b" / "reserve"), 4096)
+        files.lock(str(tmp_path / "a" / "b" / "lock")).release()
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "a").rglob("*")}
+    assert modes == {"b": 0o700, "file": 0o600, "reserve": 0o600, "lock": 0o600}
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+
+
+def test_no_name_leads_elsewhere(tmp_path: pathlib.Path) -> None:
+    """A symbolic link in the place of a file of ours is not followed, to read or to write."""
+    target = tmp_path / "target"
+    target.write_bytes(b"somebody else's")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    files = DiskFiles()
+    path = str(link)
+    for attempt in (
+        lambda: files.create(path),
+        lambda: files.open_append(path),
+        lambda: files.reserve(path, 10),
+        lambda: files.truncate(path, 0),
+        lambda: files.read(path),
+        lambda: files.read_at(path, 0, memoryview(bytearray(4))),
+        lambda: files.lock(path),
+    ):
+        with pytest.raises(OSError, match=r"."):
+            attempt()
+    assert target.read_bytes() == b"somebody else's"

@@ -94,7 +94,8 @@ class DiskFiles:
 
     def read(self, path: str) -> bytearray:
         """See `posthouse.journal.files.Files`."""
-        with open(path, "rb", buffering=0) as file:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(fd, "rb", buffering=0) as file:
             data = bytearray(os.fstat(file.fileno()).st_size)
             view = memoryview(data)
             done = 0
