@@ -79,3 +79,20 @@ def test_measured_figures_are_those_of_the_recorded_run() -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_the_security_page_names_tests_that_there_are() -> None:
+    """Every test, and every row of the table of attacks."""
+    from tests.conformance.bad_input.attacks import ATTACKS
+
+    page = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
+    paths = list((ROOT / "tests").rglob("*.py"))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    known = {path.name for path in paths} | set(re.findall(r"\bdef (test_\w+)", sources))
+    named = re.findall(r"`(test_\w+(?:\.py)?)`", page)
+    assert len(named) > 40
+    assert [name for name in named if name not in known] == []
+    attacks = re.findall(r'"((?:new|started|tuned|open): [^"]*?)(?: ?\.\.\.)?"', page)
+    assert len(attacks) > 20
+    starts = [name for name in attacks if not any(a.name.startswith(name) for a in ATTACKS)]
+    assert starts == []
