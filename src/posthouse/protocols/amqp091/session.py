@@ -601,7 +601,8 @@ class Session(ConnectionCore):
         """Drop a client that was silent for two intervals; send a heartbeat after half of one without output."""
         self._silent_s = 0 if self.seen_bytes or self.brake.is_on else self._silent_s + 1
         self.seen_bytes = False
-        if self._silent_s > 2 * self.heartbeat_s:
+        # So many whole seconds, and what passed before the first of them.
+        if self._silent_s >= 2 * self.heartbeat_s:
             log.warning(
                 "connection %s: missed heartbeats from client, timeout: %ds",
                 self,
