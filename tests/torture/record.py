@@ -17,13 +17,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a unit ended; `error` is empty when no promise was broken."""
+    """How a unit ended; `error` is empty when no promise was broken, `skipped` says what the unit would need that is not here."""
 
     seed: int
     seconds: float
     figures: Mapping[str, float]
     error: str = ""
     revision: str = ""
+    skipped: str = ""
 
 
 class Record:

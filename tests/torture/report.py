@@ -27,12 +27,17 @@ def print_table(console: Console, summaries: Sequence[Summary]) -> None:
     for summary in summaries:
         figures = "\n".join(f"{key} {number(value)}" for key, value in summary.figures.items())
         units = f"{summary.done}/{summary.asked}"
+        if summary.skipped:
+            units += f", {len(summary.skipped)} skipped"
         failures = str(len(summary.failures))
         table.add_row(summary.name, units, failures, figures, number(round(summary.seconds)))
     console.print(table)
     for summary in summaries:
         for outcome in summary.failures:
             console.print(f"failed: {replay_command(summary.name, outcome.seed)}", soft_wrap=True)
+        for outcome in summary.skipped:
+            text = f"skipped: {summary.name} {outcome.seed}: {outcome.skipped}"
+            console.print(text, markup=False, soft_wrap=True)
         if len(summary.revisions) > 1:
             revisions = ", ".join(summary.revisions)
             console.print(f"{summary.name}: of several revisions: {revisions}", soft_wrap=True)

@@ -26,12 +26,13 @@ class Summary:
     seconds: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
     failures: list[Outcome] = field(default_factory=list)
+    skipped: list[Outcome] = field(default_factory=list)
     revisions: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Everything was done, and no promise was broken."""
-        return self.done == self.asked and not self.failures
+        """Everything was done that can be done here, and no promise was broken."""
+        return self.done + len(self.skipped) == self.asked and not self.failures
 
 
 def summary_of(campaign: Campaign, record: Record, units: int) -> Summary:
@@ -68,6 +69,7 @@ class Runner:
         self._scratch = scratch
         self._revision = revision()
         self._workers: list[Worker] = []
+        self._skipped: list[Outcome] = []
 
     def run(self, units: int, progress: Progress) -> Summary:
         """Do what is missing of the first ``units`` seeds.
@@ -90,7 +92,9 @@ class Runner:
                 if not worker.is_over:
                     worker.stop()
             self._workers = []
-        return summary_of(self._campaign, self._record, units)
+        summary = summary_of(self._campaign, self._record, units)
+        summary.skipped = self._skipped
+        return summary
 
     def _batch_size(self, left: int) -> int:
         """Less than a whole batch where others would have nothing to do."""
@@ -115,6 +119,9 @@ class Runner:
 
     def _keep(self, worker: Worker, progress: Progress) -> None:
         for outcome in worker.outcomes:
-            self._record.add(dataclasses.replace(outcome, revision=self._revision))
+            if outcome.skipped:
+                self._skipped.append(outcome)  # not kept: the next run may be able to
+            else:
+                self._record.add(dataclasses.replace(outcome, revision=self._revision))
             progress.done(outcome)
         worker.outcomes.clear()

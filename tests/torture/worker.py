@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from _pytest.outcomes import Skipped
+
 from tests.torture.campaign import Campaign
 from tests.torture.catalogue import load
 
@@ -22,18 +24,21 @@ ERROR_OCTETS_MAX = 16_384
 
 
 def outcome_of(campaign: Campaign, seed: int) -> dict[str, Any]:
-    """Do one unit. Whatever it raises is its failure, also what pytest raises to skip: then there is no figure."""
+    """Do one unit. Whatever it raises is its failure, but for what `tests.support.nodes.require` raises to skip."""
     begin = time.monotonic()
     figures: Mapping[str, float] = {}
-    error = ""
+    error = skipped = ""
     try:
         figures = campaign.run(seed)
     except KeyboardInterrupt:
         raise
+    except Skipped as reason:
+        skipped = str(reason)
     except BaseException:
         error = traceback.format_exc()[-ERROR_OCTETS_MAX:]
     seconds = round(time.monotonic() - begin, 3)
-    return {"seed": seed, "seconds": seconds, "figures": dict(figures), "error": error}
+    outcome = {"seed": seed, "seconds": seconds, "figures": dict(figures), "error": error}
+    return {**outcome, "skipped": skipped} if skipped else outcome
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 
+from tests.support.nodes import require
 from tests.torture.campaign import Campaign
 
 MARKS = "POSTHOUSE_FAKE_MARKS"
@@ -49,8 +50,16 @@ def _second_hangs(seed: int) -> dict[str, float]:
     return {"tried": 1}
 
 
+def _second_needs_more(seed: int) -> dict[str, float]:
+    _mark(seed)
+    if seed == 1:
+        require("a-broker-that-nobody-has", "write one")
+    return {"tried": 1}
+
+
 GOOD = Campaign("good", "all well", 7, _good, batch=3)
 ALONE = Campaign("alone", "one at a time", 3, _good, is_alone=True)
 FAILING = Campaign("failing", "the third unit fails", 5, _third_fails, batch=5)
 CRASHING = Campaign("crashing", "the third unit crashes", 5, _third_crashes, batch=5)
 HANGING = Campaign("hanging", "the second unit hangs", 3, _second_hangs, batch=3, timeout_s=1.5)
+NEEDY = Campaign("needy", "the second unit needs something", 3, _second_needs_more)

@@ -133,6 +133,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def test_what_cannot_be_done_here_is_skipped_and_tried_again(bench: Bench) -> None:
+    summary = bench.run("NEEDY", jobs=1)
+    assert (summary.done, summary.asked, summary.failures) == (2, 3, [])
+    assert summary.is_clean
+    (skipped,) = summary.skipped
+    assert skipped.seed == 1
+    assert "a-broker-that-nobody-has is not installed (write one)" in skipped.skipped
+    bench.marks.unlink()
+    bench.run("NEEDY")
+    assert bench.seeds() == [1]
+
+
 def test_who_measures_is_alone(bench: Bench) -> None:
     summary = bench.run("ALONE", jobs=8)
     assert summary.is_clean
@@ -162,7 +174,7 @@ def test_the_later_outcome_of_a_seed_counts(tmp_path: pathlib.Path) -> None:
 class TestCommand:
     @pytest.fixture
     def invoke(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Invoke:
-        names = ("good", "failing", "alone")
+        names = ("good", "failing", "alone", "needy")
         fakes = {name: f"{FAKES}:{name.upper()}" for name in names}
         monkeypatch.setattr(command, "CAMPAIGNS", fakes)
 
@@ -185,6 +197,16 @@ class TestCommand:
         assert len(bench.seeds()) == 6
         assert invoke("good", "--units", "3", "--fresh").exit_code == 0
         assert len(bench.seeds()) == 9
+
+    def test_a_skip_is_told_and_may_be_forbidden(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("POSTHOUSE_REQUIRE_ALL", raising=False)
+        result = invoke("needy")
+        assert result.exit_code == 0
+        assert "skipped: needy 1: a-broker-that-nobody-has is not installed" in result.output
+        monkeypatch.setenv("POSTHOUSE_REQUIRE_ALL", "1")
+        assert invoke("needy").exit_code == 1
 
     def test_repeats_one_seed(self, bench: Bench, invoke: Invoke) -> None:
         result = invoke("good", "--seed", "5")
