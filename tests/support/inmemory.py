@@ -74,6 +74,8 @@ class World:
         ring_max: int = RING_MAX,
         slice_entries: int = SLICE,
         reserve_size: int = 0,
+        snapshot_bytes: int = 1 << 20,
+        block_size: int = 0,
         make_committer: CommitterFactory = InlineCommitter,
         limits: LimitsConfig | None = None,
         on_failure: str = "stop",
@@ -90,7 +92,7 @@ class World:
             log=LogConfig(
                 segment_size_bytes=segment_size,
                 reserve_bytes=reserve_size,
-                snapshot_bytes=1 << 20,
+                snapshot_bytes=snapshot_bytes,
                 on_failure=on_failure,
                 on_damage=on_damage,
             ),
@@ -107,6 +109,8 @@ class World:
             disk_free=lambda _: 1 << 40,
             ring_max=ring_max,
             slice_entries=slice_entries,
+            block_size=block_size,
+            process_id=1,
         )
         self.node = Node(config, surroundings)
         self.blocks = self.node.blocks

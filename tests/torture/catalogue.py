@@ -19,6 +19,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "slow-disk": "tests.load.slow_disk:CAMPAIGN",
     "descriptors": "tests.load.descriptors:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
+    "crash-states": "tests.support.crash_states:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
     "damage": "tests.support.damage_campaign:CAMPAIGN",
     "flips": "tests.support.damage_campaign:FLIPS",
