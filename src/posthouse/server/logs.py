@@ -1,8 +1,8 @@
 """Log lines of the program: one event a line, nothing in it that could be taken for another line, and no flood of the same one.
 
 What clients send stands in log lines (names, reasons), so control characters are escaped and the length is bounded; a traceback
-becomes part of its line. Whoever repeats an attack must not fill the disk with it: of one kind of message at most `BURST` lines pass within
-`PERIOD_S`, and the next period says how many did not.
+becomes part of its line. Whoever repeats an attack must not fill the disk with it, nor must a segment of damaged messages: of one kind of
+message at most `BURST` lines pass within `PERIOD_S`, more of errors, and the next period says how many did not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ LINE_MAX = 4096
 # A traceback is worth more room, but not any amount.
 TRACEBACK_MAX = 16384
 BURST = 20
+BURST_OF_ERRORS = 200
 PERIOD_S = 60.0
 # Kinds of messages that are counted at a time; a kind is the text before its arguments are put in, so there are not many.
 KINDS_MAX = 512
@@ -73,7 +74,7 @@ class LineFormatter(logging.Formatter):
 
 
 class FloodFilter(logging.Filter):
-    """Lets so many lines of a kind pass in a period. Errors of our own always pass: they are few, or it is the end."""
+    """Lets so many lines of a kind pass in a period. Critical ones always pass: it is the end."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -82,8 +83,9 @@ class FloodFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter.filter`; adds to the first line of a period what the one before did not say."""
-        if record.levelno >= logging.ERROR:
+        if record.levelno >= logging.CRITICAL:
             return True
+        burst = BURST_OF_ERRORS if record.levelno >= logging.ERROR else BURST
         kind = record.name, str(record.msg)
         now = self._clock()
         state = self._kinds.get(kind)
@@ -93,14 +95,14 @@ class FloodFilter(logging.Filter):
             self._kinds[kind] = [now, 1]
             return True
         if now - state[0] >= PERIOD_S:
-            missing = int(state[1]) - BURST
+            missing = int(state[1]) - burst
             state[:] = now, 1
             if missing > 0:
                 record.msg = f"{record.getMessage()} ({missing} more like this were not logged)"
                 record.args = ()
             return True
         state[1] += 1
-        return state[1] <= BURST
+        return state[1] <= burst
 
 
 def set_up(level: str = "warning", stream: TextIO | None = None) -> None:

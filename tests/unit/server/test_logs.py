@@ -102,9 +102,12 @@ def test_a_flood_of_one_kind_is_counted_and_not_written() -> None:
     assert said(flood, "login of %s refused", "c") == "login of c refused"
 
 
-def test_errors_of_ours_always_pass() -> None:
+def test_more_errors_pass_and_the_end_always() -> None:
+    """A segment of damaged messages is an error for each."""
     flood = logs.FloodFilter(lambda: 0.0)
-    assert all(said(flood, "broken", level=logging.ERROR) for _ in range(1000))
+    lines = [said(flood, "broken %d", n, level=logging.ERROR) for n in range(1000)]
+    assert sum(map(bool, lines)) == logs.BURST_OF_ERRORS
+    assert all(said(flood, "the end", level=logging.CRITICAL) for _ in range(1000))
 
 
 def test_a_percent_sign_in_what_a_client_sent_does_no_harm() -> None:
