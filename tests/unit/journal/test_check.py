@@ -177,3 +177,71 @@ def test_damage_in_the_definitions_is_reported() -> None:
     files.names[segments(files, "definitions")[0]].data[200] ^= 1
     findings = checked(files).findings
     assert any(f.path.startswith("definitions/") and f.is_loss for f in findings)
+
+
+def test_an_entry_that_fills_a_gap_has_the_epoch_of_its_log() -> None:
+    """The whole of a segment of a later life is gone: what was put there once was of epoch 0, and found again as damage."""
+    files = directory()
+    World("/data", files=files, segment_size=8192).stop()
+    files.kill()
+    world = World("/data", files=files, segment_size=8192)
+    peer = world.peer()
+    for n in range(40):
+        peer.publish(b"a", b"%04d" % n + bytes(1000), properties=PERSISTENT)
+    files.kill()
+    name = segments(files)[-2]
+    files.names[name].data[:] = bytes(len(files.names[name].data))
+    repair(checked(files))
+    assert checked(files).findings == []
+
+
+def repair(check: Check) -> None:
+    for finding in check.findings:
+        assert finding.act is not None
+        finding.act()
+
+
+def test_what_a_snapshot_shows_to_be_synced_is_no_torn_tail() -> None:
+    files = directory()
+    data = files.names[segments(files)[-1]].data
+    data[-20] ^= 1
+    check = checked(files)
+    assert [finding.is_loss for finding in check.findings] == [True]
+    assert "damage at offset" in check.findings[0].text
+
+
+def test_a_log_that_ends_before_its_snapshot_has_lost_something() -> None:
+    files = directory()
+    last = segments(files)[-1]
+    del files.names[last]
+    check = checked(files)
+    assert any("missing at its end" in f.text and f.is_loss for f in check.findings)
+    repair(check)
+    assert checked(files).findings == []
+
+
+def test_files_that_only_look_like_segments_are_renamed() -> None:
+    files = directory()
+    for name in ("notes.seg", "00000000000000099999.seg"):
+        files.create(f"/data/shard/{name}").append([b"text"])
+    check = checked(files)
+    assert len(check.findings) == 2
+    repair(check)
+    assert checked(files).findings == []
+    assert "/data/shard/notes.seg.foreign" in files.names
+    assert len(served(files)) == 40
+
+
+def test_damaged_definitions_are_left_to_the_start() -> None:
+    """It must see that they are damaged, to keep messages of queues that they no longer have."""
+    files = directory()
+    files.names[segments(files, "definitions")[0]].data[200] ^= 1
+    assert [finding.act for finding in checked(files).findings] == [None]
+
+
+def test_messages_without_definitions_and_an_unknown_format_are_found() -> None:
+    files = directory()
+    for name in segments(files, "definitions"):
+        del files.names[name]
+    files.names["/data/format"].data[-2:] = b"9\n"
+    assert {finding.path for finding in checked(files).findings} == {"definitions", "format"}

@@ -21,9 +21,10 @@ from posthouse.journal.constants import (
     SNAPSHOT_READY,
 )
 from posthouse.journal.files import Files
-from posthouse.journal.local.segments import segment_name
+from posthouse.journal.local.journal import FORMAT
+from posthouse.journal.local.segments import find_segments, segment_name
 from posthouse.journal.local.snapshots import Snapshot
-from posthouse.journal.local.survey import Survey, survey
+from posthouse.journal.local.survey import Survey, survey, survey_known
 from posthouse.journal.table import Table
 
 LOGS = ("definitions", "shard")
@@ -60,6 +61,7 @@ class LogState:
     entries: int = 0
     messages: int = 0
     epoch: int = 0
+    end: int = 0
     damaged: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -76,6 +78,7 @@ class Check:
         self._files = files
         self._directory = directory
         self._table = Table(None)
+        self._snapshots: list[tuple[int, str, Snapshot]] = []
         self.findings: list[Finding] = []
         self.logs = {name: LogState() for name in LOGS}
         self.queues_hit: dict[int, int] = {}
@@ -94,9 +97,12 @@ class Check:
         Raises:
             OSError: something cannot be read.
         """
+        self._check_format()
+        yield from self._read_snapshots()
         for name in LOGS:
             yield from self._check_log(name)
-        yield from self._check_snapshots()
+        self._judge_snapshots()
+        self._judge_definitions()
         for name in (*LOGS, "snapshots", "pages"):
             self._check_leftovers(name)
 
@@ -120,30 +126,48 @@ class Check:
 
     def _check_log(self, name: str) -> Iterator[int]:
         state = self.logs[name]
-        paths = self._paths(name, (".seg",))
+        directory = f"{self._directory}/{name}"
+        if not self._files.exists(directory):
+            return
+        segments = find_segments(self._files, directory)
+        for strange in segments.strange:
+            self._report_foreign(
+                f"{directory}/{strange}", "this is not the name of a segment", False
+            )
+        for base in segments.foreign:
+            text = "nothing of this log, and not where a segment should be"
+            self._report_foreign(f"{directory}/{segment_name(base)}", text, True)
         position, epoch = -1, -1
-        for n, path in enumerate(paths):
-            base = int(path[-24:-4])
-            if position >= 0 and base != position:
+        for n, base in enumerate(segments.bases):
+            path = f"{directory}/{segment_name(base)}"
+            if position >= 0 and base > position:
                 self._report_hole(name, state, position, base, epoch)
             data = self._files.read(path)
-            found = survey(data, base, 0, epoch, is_last=n + 1 == len(paths))
+            octets = len(data)
+            is_last = n + 1 == len(segments.bases)
+            if not is_last and base + octets > segments.bases[n + 1]:
+                self._report_excess(path, segments.bases[n + 1] - base, octets)
+                del data[segments.bases[n + 1] - base :]
+            if is_last:
+                state.end = base + octets
+                found = survey_known(data, base, epoch, self._synced_to(name) - base)
+            else:
+                found = survey(data, base, 0, epoch)
             self._note(name, state, data, found)
             size = len(data)
-            if n + 1 < len(paths) and data:
+            if not is_last and data:
                 # A segment that was cut short: what is missing belongs to it.
-                size = max(size, min(int(paths[n + 1][-24:-4]) - base, size + FILL_MAX))
+                size = max(size, min(segments.bases[n + 1] - base, size + FILL_MAX))
             gaps = list(found.gaps)
-            if found.end < size and n + 1 < len(paths):
+            if found.end < size and not is_last:
                 gaps.append((found.end, size))
             elif found.end < size:
-                self._report_tail(path, found.end, size - found.end)
+                self._report_tail(name, path, found.end, size - found.end)
             for start, end in gaps:
-                self._report_gap(path, base, start, end)
+                self._report_gap(name, path, base + start, start, end, epoch)
                 state.damaged.append((base + start, base + end))
-            is_last = n + 1 == len(paths)
             position, epoch = base + (found.end if is_last else size), found.epoch
-            yield len(data)
+            yield octets
 
     def _note(self, name: str, state: LogState, data: bytearray, found: Survey) -> None:
         """Count what is good; fold definitions."""
@@ -160,32 +184,62 @@ class Check:
                 state.messages += data[at + 4] == KIND_ENQ
                 at += max(8, int.from_bytes(data[at : at + 4], "little"))
 
-    def _report_tail(self, path: str, offset: int, size: int) -> None:
+    def _report_foreign(self, path: str, text: str, is_loss: bool) -> None:
         self.findings.append(
             Finding(
                 self._relative(path),
-                f"torn tail at offset {offset}: {size} octets that were never confirmed",
-                "cut it off, as the next start does",
+                text,
+                "rename it to *.foreign",
+                is_loss=is_loss,
+                act=lambda: self._rename(path, path + ".foreign"),
+            )
+        )
+
+    def _report_excess(self, path: str, offset: int, size: int) -> None:
+        self.findings.append(
+            Finding(
+                self._relative(path),
+                f"{size - offset} octets behind offset {offset}, where the next segment begins",
+                "keep a copy, then cut them off",
+                is_loss=True,
                 act=lambda: self._cut(path, offset),
             )
         )
 
-    def _report_gap(self, path: str, base: int, start: int, end: int) -> None:
-        can_fill = end - start >= FILL_MIN and not (end - start) % 8
+    def _report_tail(self, name: str, path: str, offset: int, size: int) -> None:
+        # A start on torn definitions looks for messages whose queue they lack: it must see that they are torn.
+        can_cut = name != "definitions"
         self.findings.append(
             Finding(
                 self._relative(path),
-                f"damage at offset {start}: {end - start} octets cannot be read",
+                f"torn tail at offset {offset}: {size} octets that were never confirmed",
+                "cut it off, as the next start does" if can_cut else "",
+                act=(lambda: self._cut(path, offset)) if can_cut else None,
+            )
+        )
+
+    def _report_gap(
+        self, name: str, path: str, position: int, start: int, end: int, epoch: int
+    ) -> None:
+        size = end - start
+        # As above: a start keeps messages of queues whose definition was in the damage.
+        can_fill = name != "definitions" and size >= FILL_MIN and not size % 8
+        self.findings.append(
+            Finding(
+                self._relative(path),
+                f"damage at offset {start}: {size} octets cannot be read",
                 "keep a copy, then put an empty entry there" if can_fill else "",
                 is_loss=True,
-                act=(lambda: self._fill(path, base, start, end)) if can_fill else None,
+                act=(lambda: self._fill(path, position - start, start, end, epoch))
+                if can_fill
+                else None,
             )
         )
 
     def _report_hole(self, name: str, state: LogState, start: int, end: int, epoch: int) -> None:
         path = f"{self._directory}/{name}/{segment_name(start)}"
         size = end - start
-        can_fill = FILL_MIN <= size <= FILL_MAX and not size % 8
+        can_fill = name != "definitions" and FILL_MIN <= size <= FILL_MAX and not size % 8
         state.damaged.append((start, end))
         self.findings.append(
             Finding(
@@ -201,15 +255,13 @@ class Check:
 
     # --- snapshots and leftovers ----------------------------------------------------------------
 
-    def _check_snapshots(self) -> Iterator[int]:
-        end = self.logs["shard"]
-        good: Snapshot | None = None
+    def _read_snapshots(self) -> Iterator[int]:
         for path in self._paths("snapshots", (".snap",)):
             size = self._files.size(path)
             try:
                 found = Snapshot(self._files, path)
                 found.verify()
-                good = found
+                self._snapshots.append((found.start, path, found))
             except (CorruptRecord, OSError) as error:
                 self.findings.append(
                     Finding(
@@ -220,10 +272,48 @@ class Check:
                     )
                 )
             yield size
-        if good is not None and end.damaged:
+
+    def _synced_to(self, name: str) -> int:
+        """Up to where a log is known to be synced: a snapshot is only finished behind that."""
+        state = self.logs[name]
+        starts = [start for start, _, _ in self._snapshots if start <= state.end]
+        return max(starts, default=0) if name == "shard" else 0
+
+    def _judge_snapshots(self) -> None:
+        shard = self.logs["shard"]
+        good: Snapshot | None = None
+        for start, path, snapshot in sorted(self._snapshots, key=lambda one: one[0]):
+            if start > shard.end:
+                self._report_beyond(path, start, shard.end)
+            else:
+                good = snapshot
+        if good is not None and shard.damaged:
             for kind, number, data in good.chunks():
                 if kind in (SNAPSHOT_READY, SNAPSHOT_HELD):
-                    self._count_hit(number, data, end.damaged)
+                    self._count_hit(number, data, shard.damaged)
+
+    def _check_format(self) -> None:
+        path = f"{self._directory}/format"
+        if self._files.exists(path) and bytes(self._files.read(path)) != FORMAT:
+            text = f"this version does not know what it says; it would be {FORMAT.decode()!r}"
+            self.findings.append(Finding("format", text, ""))
+
+    def _judge_definitions(self) -> None:
+        """A start refuses messages without any definitions: it would trim them."""
+        if not self._table.changes and (self.logs["shard"].messages or self._snapshots):
+            text = "it holds nothing, but there are messages: put it back from a copy"
+            self.findings.append(Finding("definitions", text, "", is_loss=True))
+
+    def _report_beyond(self, path: str, start: int, end: int) -> None:
+        self.findings.append(
+            Finding(
+                self._relative(path),
+                f"the log ends at {end}, but once had {start}: {start - end} octets are missing at its end",
+                "remove this snapshot, which begins behind the end",
+                is_loss=True,
+                act=self._remover(path),
+            )
+        )
 
     def _count_hit(self, number: int, data: bytearray, damaged: list[tuple[int, int]]) -> None:
         for at in range(0, len(data), 16):
@@ -251,6 +341,10 @@ class Check:
 
         return remove
 
+    def _rename(self, path: str, to: str) -> None:
+        self._files.rename(path, to)
+        self._files.sync_directory(path.rpartition("/")[0])
+
     def _keep_copy(self, path: str, data: bytearray) -> None:
         if not self._files.exists(path + ".damaged"):
             self._write(path + ".damaged", data)
@@ -271,10 +365,10 @@ class Check:
         self._keep_copy(path, self._files.read(path))
         self._files.truncate(path, size)
 
-    def _fill(self, path: str, base: int, start: int, end: int) -> None:
+    def _fill(self, path: str, base: int, start: int, end: int, epoch: int) -> None:
         data = self._files.read(path)
         self._keep_copy(path, data)
-        before = survey(data[:start], base).epoch
+        before = survey(data[:start], base, 0, epoch).epoch
         following = survey(data[end:], base + end).entries
         after = before
         if following:

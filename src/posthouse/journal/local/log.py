@@ -151,7 +151,7 @@ class LocalLog:
             path = self._path(base)
             size = self._files.size(path)
             self.report.damaged.append((segment_name(base), 0, size))
-            log.error("%s: nothing of this log, where another segment is; put aside", path)
+            log.error("%s: nothing of this log, and not where a segment should be; put aside", path)
             self._files.rename(path, path + ".foreign")
             self._files.sync_directory(self._directory)
         return found.bases

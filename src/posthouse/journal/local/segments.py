@@ -28,7 +28,7 @@ class Segments:
     Attributes:
         bases: positions of the segments, in order.
         strange: names that end like a segment's and are none.
-        foreign: positions of files that hold nothing of this log, where another segment has good entries.
+        foreign: positions of files that do not begin where the segment before ends, and hold nothing of this log.
     """
 
     bases: list[int]
@@ -49,16 +49,12 @@ def find_segments(files: Files, directory: str) -> Segments:
     for base in bases[1:]:
         before = found.bases[-1]
         size = files.size(f"{directory}/{segment_name(before)}")
-        if before + size > base and _is_foreign(files, directory, before, base):
+        if before + size != base and not _has_entries(files, directory, base):
             found.foreign.append(base)
         else:
             found.bases.append(base)
     return found
 
 
-def _is_foreign(files: Files, directory: str, before: int, base: int) -> bool:
-    """Whether the segment ``before`` reaches over ``base`` with good entries, and the file there has none."""
-    entries = survey(files.read(f"{directory}/{segment_name(before)}"), before).entries
-    if not entries or entries[-1][1] <= base - before:
-        return False
-    return not survey(files.read(f"{directory}/{segment_name(base)}"), base).entries
+def _has_entries(files: Files, directory: str, base: int) -> bool:
+    return bool(survey(files.read(f"{directory}/{segment_name(base)}"), base).entries)

@@ -40,6 +40,21 @@ def survey(
     return found
 
 
+def survey_known(data: bytearray, base: int, epoch: int, known: int) -> Survey:
+    """As `survey` of all of a last segment, where a snapshot shows that the log was synced up to offset ``known``.
+
+    What is bad before is damage, whatever stands behind it.
+    """
+    known = min(max(known, 0), len(data))
+    before = _survey(data[:known], base, 0, epoch)
+    if before.end < known:
+        before.gaps.append((before.end, known))
+        before.epoch = -1
+    found = survey(data, base, known, before.epoch, is_last=True)
+    entries, gaps = before.entries + found.entries, before.gaps + found.gaps
+    return Survey(entries, gaps, found.end, found.epoch)
+
+
 def _end_at_first_unsynced(found: Survey, data: bytearray, base: int, at: int, epoch: int) -> None:
     """An entry says how far the log was synced when it was written: a gap beyond all of these is a torn tail."""
     behind = found.gaps[0][1]
