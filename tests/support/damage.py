@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from posthouse.core.errors import StorageError
@@ -116,6 +117,20 @@ def look(files: MemoryFiles, **options: int) -> Seen:
     return seen
 
 
+def look_later(files: MemoryFiles, spoil: Callable[[MemoryFiles], None]) -> Seen:
+    """Start on an undamaged directory, spoil the files under the running broker, then read: nothing was in memory."""
+    with Heard() as heard:
+        world = start(files, memory_max=1)
+        peer = reader(world)
+        spoil(files)
+        seen = Seen(lines=heard.lines)
+        for queue in sorted(world.broker.vhosts["/"].queues):
+            seen.queues[queue] = read(peer, queue)
+        seen.damaged_records = world.dispatcher.damaged_records
+    files.kill()
+    return seen
+
+
 def reader(world: World) -> Peer:
     """A client that may read, whatever became of the users."""
     if "/" not in world.broker.vhosts:
@@ -149,12 +164,20 @@ def end_of(damaged: Contents, log: str) -> int:
 
 def judge(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
     """Which promises a start on the damaged copy broke; the empty list if none."""
-    entries = sample.entries
-    bad = damaged_entries(entries, damaged)
+    return judge_served(sample, damaged, seen) + judge_said(sample, damaged, seen)
+
+
+def served_of(sample: Sample, seen: Seen, queue: str) -> list[tuple[bytes, bool]]:
+    """What a queue served, also if its definition was lost."""
+    return seen.queues.get(queue) or seen.queues.get(f"amq.salvaged.{sample.numbers[queue]}", [])
+
+
+def judge_served(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
+    """Which promises about messages were broken."""
+    bad = damaged_entries(sample.entries, damaged)
     broken: list[str] = []
-    lost = 0
     for queue, number in sample.numbers.items():
-        served = seen.queues.get(queue) or seen.queues.get(f"amq.salvaged.{number}", [])
+        served = served_of(sample, seen, queue)
         bodies = [body for body, _ in served]
         places = [sample.order[queue].get(body, -1) for body in bodies]
         if -1 in places:
@@ -163,7 +186,6 @@ def judge(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
             broken.append(f"{queue}: order")
         hit = {body for entry in bad for (n, _), body in entry.messages.items() if n == number}
         missing = sample.live[queue].difference(bodies)
-        lost += len(missing)
         if missing - hit and sample.is_known(queue, bad, end_of(damaged, "definitions")):
             broken.append(f"{queue}: undamaged, but not served: {len(missing - hit)}")
         if sample.unexcused(queue, bodies, bad):
@@ -171,6 +193,26 @@ def judge(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
         for body, redelivered in served:
             if body in sample.delivered[queue] and not redelivered:
                 broken.append(f"{queue}: delivered before, but not flagged")
+    return broken
+
+
+def lost_of(sample: Sample, seen: Seen) -> int:
+    """How many messages are missing, in all queues together."""
+    return sum(
+        len(sample.live[queue].difference(body for body, _ in served_of(sample, seen, queue)))
+        for queue in sample.live
+    )
+
+
+def judge_said(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
+    """What was not reported."""
+    entries = sample.entries
+    bad = damaged_entries(entries, damaged)
+    broken: list[str] = []
+    lost = lost_of(sample, seen)
+    # A file that was put aside, and named, is no part of the log any more.
+    aside = [line.partition(": ")[0] for line in seen.lines if "put aside" in line]
+    damaged = {path: data for path, data in damaged.items() if path not in aside}
     is_visible = any(entry.position < end_of(damaged, entry.log) for entry in bad)
     if lost and is_visible and not seen.lines:
         broken.append(f"{lost} messages lost in silence")

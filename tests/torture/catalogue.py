@@ -22,6 +22,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "crash-states": "tests.support.crash_states:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
     "damage": "tests.support.damage_campaign:CAMPAIGN",
+    "check": "tests.support.check_campaign:CAMPAIGN",
     "flips": "tests.support.damage_campaign:FLIPS",
 }
 
