@@ -18,6 +18,8 @@ from tests.torture.campaign import Campaign
 from tests.torture.record import ROOT, Outcome
 
 SAID_OCTETS_MAX = 8192
+# A RabbitMQ node that is to be stopped takes a while; it is not in the worker's process group.
+STOP_S = 25.0
 LAST_WORDS_S = 2.0
 
 
@@ -90,21 +92,31 @@ class Worker:
     def expire(self) -> None:
         """The time is up: it says where it stands, and ends."""
         self._has_expired = True
-        self._process.send_signal(signal.SIGABRT)
-        deadline = time.monotonic() + LAST_WORDS_S
-        while self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self._end()
+        self._wind_up()
 
     def stop(self) -> None:
-        """End it at once; the unit at hand has no outcome."""
+        """End it; the unit at hand has no outcome."""
         self._begun = None
         self._is_stopped = True
-        self._process.kill()
+        self._wind_up()
+
+    def _wind_up(self) -> None:
+        """Let it stop what it has started, if it can do that soon."""
+        for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGABRT, LAST_WORDS_S)):
+            self._process.send_signal(number)
+            # Waiting without taking the status: the group keeps its number until it is ended.
+            deadline = time.monotonic() + patience_s
+            options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            while not (is_over := os.waitid(os.P_PID, self._process.pid, options)):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.02)
+            if is_over:
+                break
         self._end()
 
     def _end(self) -> None:
-        if self._process.poll() is None and not self._has_expired:
+        if not self._has_expired and not self._is_stopped:
             # The pipe's end was closed: it is about to end by itself. Its group is ended while its number is still its own.
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)

@@ -1,7 +1,8 @@
 """The process that does units: ``python -m tests.torture.worker MODULE:ATTRIBUTE DESCRIPTOR SEED...``.
 
 For each seed it writes a JSON line when it begins and one when it is done to the descriptor, a pipe to the runner. If it crashes, what
-was begun and not done is what crashed it. Its stack goes to stderr when it does, and when the runner sends SIGABRT.
+was begun and not done is what crashed it. Its stack goes to stderr when it does, and when the runner ends it: SIGTERM does so like
+Ctrl-C, so that units stop the brokers that they have started; where that does not help, SIGABRT.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Do the units in order."""
     where, descriptor, *seeds = arguments
     faulthandler.enable()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.set_inheritable(int(descriptor), False)  # the runner waits for its end, not for a broker's
     with open(int(descriptor), "w", encoding="utf-8", buffering=1) as pipe:
         campaign = load(where)

@@ -46,7 +46,10 @@ def _second_hangs(seed: int) -> dict[str, float]:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         directory = tempfile.mkdtemp()
         pathlib.Path(os.environ[MARKS] + ".left").write_text(f"{child.pid}\n{directory}")
-        threading.Event().wait()
+        try:
+            threading.Event().wait()
+        finally:
+            pathlib.Path(os.environ[MARKS] + ".stopped").touch()
     return {"tried": 1}
 
 

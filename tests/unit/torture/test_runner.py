@@ -119,6 +119,7 @@ def test_a_hang_is_the_failure_of_its_unit(bench: Bench) -> None:
     assert summary.figures == {"tried": 2}
     child, directory = (bench.directory / "marks.left").read_text().split("\n")
     assert not pathlib.Path(directory).exists()
+    assert (bench.directory / "marks.stopped").exists()  # it could stop what it had started
     deadline = time.monotonic() + 10
     while is_running(int(child)):
         assert time.monotonic() < deadline, "the unit's child lives on"
