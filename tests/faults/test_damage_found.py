@@ -46,6 +46,8 @@ def test_a_missing_segment_at_the_beginning_is_no_trimmed_one() -> None:
     assert lost > 0
     said = [line for line in seen.lines if "nothing says that they were settled" in line]
     assert sum(int(line.split(": ")[1].split()[0]) for line in said) == lost
+    files = files_of(damaged)
+    assert start(files).lost == lost
 
 
 def test_what_was_trimmed_in_order_is_not_missing() -> None:
@@ -62,7 +64,7 @@ def test_what_was_trimmed_in_order_is_not_missing() -> None:
         world.settle()
         files.kill()
         world = start(files)
-    assert world.recovered == 0
+    assert world.recovered == world.lost == 0
     assert heard.lines == []
 
 

@@ -55,6 +55,8 @@ class SnapshotMachine(RuleBasedStateMachine):
             ring_max=16,
             slice_entries=5,
         )
+        # Whatever was trimmed since a snapshot was settled or moved, and the log says so.
+        assert self.world.lost == 0
         self.peer: Peer = self.world.peer()
         self.peer.call(methods.ConfirmSelect())
         self.held = {}

@@ -120,6 +120,7 @@ class World:
         self.users = self.node.users
         self.broker = self.node.broker
         self.recovered = self.node.recovered_count
+        self.lost = self.node.lost_count
         self.snapshotter = self.node.snapshotter
         self.cleaner = self.node.cleaner
         self.housekeeping = self.node.housekeeping

@@ -53,6 +53,7 @@ class Node:
     """One broker.
 
     Attributes:
+        recovered_count, lost_count: messages that came back; that a snapshot knew and nothing accounts for.
         on_stopped: called when clients are gone after `stop`; the owner calls `close` then.
     """
 
@@ -101,6 +102,7 @@ class Node:
         self.journal.on_committed = self.tick.on_committed
         self.journal.on_failed = self._on_journal_failed
         self.journal.on_full = self.monitor.check
+        self.lost_count = 0
         self.recovered_count = self._load()
         self.snapshotter = Snapshotter(
             self.broker,
@@ -178,6 +180,7 @@ class Node:
                 f"{self._config.node.data_dir}/definitions holds nothing, but there are messages of queues that must have been "
                 "defined there: put it back from a copy, or start on another --data-dir"
             )
+        self.lost_count = recovery.lost
         return recovery.count
 
     def _make_first_user(self) -> None:

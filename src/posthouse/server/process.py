@@ -33,12 +33,13 @@ def _lines(config: Config, node: Node, host: str, port: int) -> list[str]:
     shown = f"[{host}]" if ":" in host else host
     vhost = "" if auth.default_vhost == "/" else quote(auth.default_vhost, safe="")
     url = f"amqp://{user}:{password}@{shown}:{port}/{vhost}"
+    lost = f", {node.lost_count} lost (see the log)" if node.lost_count else ""
     limited = ", from this machine only" if user in auth.loopback_users else ""
     return [
         f"Posthouse {__version__}",
         f"  AMQP 0-9-1   {shown}:{port}",
         f"  data         {where}",
-        f"  messages     {node.recovered_count} recovered",
+        f"  messages     {node.recovered_count} recovered{lost}",
         f"  user         {user}, password {password}{limited}",
         f"  try          {_command()} perf amqp --url {url}",
         "  stop         ctrl-C",
