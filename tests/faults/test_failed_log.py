@@ -189,3 +189,16 @@ def test_a_node_killed_before_its_first_user_was_durable_makes_it_again() -> Non
             World("/data", files=files)
         peer = World("/data", files=files.kill()).peer()
         assert isinstance(peer.call(methods.BasicQos()), methods.BasicQosOk), call
+
+
+@pytest.mark.parametrize("call", [0, 1], ids=["append", "sync"])
+def test_a_failure_at_the_very_end_is_not_passed_over(call: int) -> None:
+    """The last acknowledgements are written when the loop does not run any more."""
+    files = MemoryFiles()
+    world = world_on(files, "stop")
+    peer = ready(world)
+    peer.send(methods.BasicGet(queue="q"))
+    peer.send(methods.BasicAck(delivery_tag=1))
+    files.fail_at(call)
+    assert world.node.close() == 74
+    assert World("/data", files=files.kill()).recovered == 1 or call == 1

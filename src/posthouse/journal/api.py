@@ -121,4 +121,4 @@ class Journal(Protocol):
         """Let go of what nobody needs any more."""
 
     def stop(self) -> None:
-        """Commit the rest, wait for it, close. Blocking."""
+        """Commit the rest, wait for it, close. Blocking. `has_failed` says whether that worked; nobody is called back."""

@@ -350,7 +350,7 @@ class Node:
         if self._exit_code == EX_OK:
             self.snapshotter.take_final()
         self.journal.stop()
-        return self._exit_code
+        return EX_IOERR if self.journal.has_failed else self._exit_code
 
 
 def _default_limits(limits: LimitsConfig) -> Defaults:

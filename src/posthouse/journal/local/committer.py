@@ -7,6 +7,8 @@ later success would prove nothing (PostgreSQL's fsync lesson of 2018).
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -209,4 +211,8 @@ class InlineCommitter:
         self._post(lambda: self._on_failed(error))
 
     def stop(self) -> None:
-        """Nothing is queued."""
+        """What still waits for space is given up."""
+        self.retry()
+        if self._waiting and not self._failed:
+            self._failed = True
+            self._report_failure(NoSpace(errno.ENOSPC, os.strerror(errno.ENOSPC)))

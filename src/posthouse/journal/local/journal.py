@@ -108,6 +108,9 @@ class LocalJournal:
         self._durable_to = 0
         self._trimmed_to = 0
         self._trims: list[tuple[LocalLog, int]] = []
+        # What the committer has to say and the loop did not run yet.
+        self._news: deque[Callable[[], object]] = deque()
+        self._is_stopping = False
         self.is_full = False
         self.has_failed = False
         self.shard: LogBuffer | None = self._shard.buffer
@@ -169,7 +172,7 @@ class LocalJournal:
             log.warning("the disk is too full for the reserve file %s/reserve", self._directory)
         self._durable_to = self._appended()
         self._committer = self._make_committer(
-            self._post, self._on_done, self._on_failure, self._make_space
+            self._tell, self._on_done, self._on_failure, self._make_space
         )
 
     def _check_format(self) -> None:
@@ -288,6 +291,15 @@ class LocalJournal:
             if not self.is_full:
                 log.warning("the disk has space again")
 
+    def _tell(self, news: Callable[[], object]) -> None:
+        """On the committer's thread: have the loop run ``news``, or `stop`, whichever comes first."""
+        self._news.append(news)
+        self._post(self._hear)
+
+    def _hear(self) -> None:
+        while self._news:
+            self._news.popleft()()
+
     def _on_done(self, number: int) -> None:
         while self._in_flight and self._in_flight[0][0] <= number:
             _, ranges, self._durable_to = self._in_flight.popleft()
@@ -300,7 +312,10 @@ class LocalJournal:
 
     def _on_failure(self, error: OSError) -> None:
         self.has_failed = True
-        self.on_failed(error)
+        if self._is_stopping:
+            log.critical("the journal failed at the end: %s", error)
+        else:
+            self.on_failed(error)
 
     def trim(self) -> None:
         """See `posthouse.journal.api.Journal.trim`: whole segments without a live message go.
@@ -322,7 +337,9 @@ class LocalJournal:
         if self._committer is not None:
             if not self.has_failed:
                 self.commit()
+            self._is_stopping = True
             self._committer.stop()
+            self._hear()
             self._committer = None
         self._definitions.close()
         self._shard.close()
