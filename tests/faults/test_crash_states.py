@@ -37,18 +37,15 @@ class Forgetful(MemoryFiles):
         self._kind = kind
         self._directory = directory
 
-    def sync(self, node: Any) -> None:
-        paths = [path for path, found in self.names.items() if found is node]
-        if self._kind == "contents" and any(
-            path.rpartition("/")[0] == self._directory for path in paths
-        ):
-            self.called("datasync")
+    def sync(self, node: Any, path: str) -> None:
+        if self._kind == "contents" and path.rpartition("/")[0] == self._directory:
+            self.called("datasync", path)
         else:
-            super().sync(node)
+            super().sync(node, path)
 
     def sync_directory(self, path: str) -> None:
         if self._kind == "names" and path == self._directory:
-            self.called("sync_directory")
+            self.called("sync_directory", path)
         else:
             super().sync_directory(path)
 

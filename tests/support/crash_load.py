@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
-from unittest.mock import patch
 
-from posthouse.journal import table
-from posthouse.journal.files import Files
-from posthouse.journal.local.committer import Commit, InlineCommitter, Work
+from posthouse.journal.local.committer import InlineCommitter
 from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.crash_facts import Change, Facts, Key, Message, Place, Transaction
-from tests.support.inmemory import Peer, World
+from tests.support.crash_world import GatheringCommitter, small_world
+from tests.support.inmemory import Peer
 from tests.support.recorded_disk import Recorder
 
 QUEUES = ("q0", "q1", "q2")
@@ -30,65 +27,8 @@ SIZES = (0, 5, 40, 200, 600, 1500, 5000)
 DEPTH_MAX = 25
 
 
-class GatheringCommitter:
-    """Carries out together what came in since the last time, as the thread does, when it is told to."""
-
-    def __init__(
-        self,
-        post: Callable[[Callable[[], object]], object],
-        on_done: Callable[[int], object],
-        on_failed: Callable[[OSError], object],
-        on_full: Callable[[], bool],
-    ) -> None:
-        self._post = post
-        self._on_done = on_done
-        self.on_failed = on_failed
-        self.on_full = on_full
-        self._waiting: list[Commit] = []
-
-    def submit(self, commit: Commit) -> None:
-        self._waiting.append(commit)
-
-    def carry_out(self) -> None:
-        """Write and sync what waits, and report it."""
-        commits, self._waiting = self._waiting, []
-        if commits:
-            work = Work(commits)
-            work.write()
-            work.finish()
-            number = max(commit.number for commit in commits)
-            if number:
-                self._post(lambda: self._on_done(number))
-
-    def stop(self) -> None:
-        self.carry_out()
-
-
-def shape(seed: int) -> dict[str, Any]:
-    """How the world of this seed is built: what it was written with must not matter to the next one."""
-    choice = random.Random(seed)
-    return {
-        "durability": "fsync",
-        "segment_size": choice.choice((4096, 8192)),
-        "memory_max": choice.choice((0, 1, 8192)),
-        "ring_max": choice.choice((16, 65536)),
-        "slice_entries": choice.choice((5, 65536)),
-        "snapshot_bytes": choice.choice((4096, 16384)),
-        "block_size": choice.choice((1024, 4096, 0)),
-        "reserve_size": 16384,
-    }
-
-
-def small_world(files: Files, seed: int, make_committer: Any = InlineCommitter) -> World:
-    """A broker whose definitions are rewritten often."""
-    return World("/data", files=files, make_committer=make_committer, **shape(seed))
-
-
-@contextmanager
-def eager_rewrites() -> Iterator[None]:
-    """The definitions log is rewritten when it has a few dead changes, not a thousand."""
-    with patch.object(table, "DEAD_MIN", 12):
-        yield
+class Ended(Exception):
+    """The journal failed: nothing more can be done with this broker."""
 
 
 def body_of(number: int, size: int) -> bytes:
@@ -103,6 +43,8 @@ class Load:
         facts: what its clients know.
         recorder: the disk after each operation.
         figures: how much was met of what is rare.
+        is_stopped: the node's clients are gone, it may be closed.
+        exit_code: of the last node that was closed.
     """
 
     def __init__(self, seed: int, files: MemoryFiles | None = None) -> None:
@@ -119,8 +61,9 @@ class Load:
         # Settled, and must not come back when it is a second old (P4): when, the place.
         self._settled: list[tuple[float, Place]] = []
         self.figures: Counter[str] = Counter()
-        self._start()
-        self._define_all()
+        self.is_stopped = False
+        self.exit_code = 0
+        self._is_closed = False
 
     @property
     def now(self) -> int:
@@ -128,7 +71,14 @@ class Load:
         return self.recorder.moment
 
     def run(self, steps: int) -> None:
-        """Do so many things; then stop in good order."""
+        """Do so many things; then stop in good order.
+
+        Raises:
+            Ended: the journal failed; `exit_code` and `is_stopped` say how far the node is.
+            StorageError: it did not start.
+        """
+        self._start()
+        self._define_all()
         actions: Sequence[tuple[int, Callable[[], object]]] = (
             (16, self._publish),
             (2, self._pile_up),
@@ -156,8 +106,12 @@ class Load:
     # --- lives ----------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        self._is_closed = False
         maker = GatheringCommitter if self.seed % 2 else InlineCommitter
         self.world = small_world(self.files, self.seed, maker)
+        # A node whose first commit failed has stopped already.
+        self.is_stopped = self.world.journal.has_failed
+        self.world.node.on_stopped = self._on_stopped
         self.world.node.listen()
         self.publisher, self.consumer, self.trader, self.definer = (
             self.world.peer() for _ in range(4)
@@ -171,11 +125,11 @@ class Load:
     def _settle(self) -> None:
         """Until everything is on the disk that is handed over, and was answered."""
         for _ in range(4):
-            committer = self.world.journal._committer
-            if isinstance(committer, GatheringCommitter):
-                committer.carry_out()
+            self.world.journal._committer.retry()
             self.world.settle()
-        self._note_confirms()
+        self.note_confirms()
+        if self.world.journal.has_failed:
+            raise Ended
 
     def _call(self, peer: Peer, method: methods.Method) -> Any:
         peer.take()
@@ -190,9 +144,26 @@ class Load:
         self._end()
         self._start()
 
+    def _on_stopped(self) -> None:
+        self.is_stopped = True
+
     def _end(self) -> None:
         self._count()
-        self.world.stop()
+        self.is_stopped = True
+        self._close()
+        if self.exit_code:
+            raise Ended
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self.exit_code = self.world.node.close()
+
+    def end_after_failure(self) -> None:
+        """What the process does when the journal failed: it stops within seconds; what clients hear till then counts."""
+        if not self._is_closed:
+            self.world.loop.advance(5.0)
+            self._close()
+        self.note_confirms()
 
     def _kill(self) -> None:
         """What was not handed over is lost, and what was settled a moment ago may come back."""
@@ -267,16 +238,18 @@ class Load:
         self.publisher.octets(octets)
         if self.choice.random() < 0.6:
             self._settle()
-        self._note_confirms()
+        self.note_confirms()
 
     def _sent(self, message: Message) -> None:
         self._order += 1
         message.order = self._order
         message.sent_at = self.now
 
-    def _note_confirms(self) -> None:
+    def note_confirms(self) -> None:
+        """Take what the publisher was told."""
         for item in self.publisher.take():
-            assert not isinstance(item, methods.BasicNack), "refused"
+            is_refused = isinstance(item, methods.BasicNack)
+            assert not is_refused or self.world.journal.has_failed, "refused"
             if isinstance(item, methods.BasicAck):
                 first = 0 if item.multiple else item.delivery_tag - 1
                 for message in self._tags[first : item.delivery_tag]:

@@ -18,7 +18,8 @@ from posthouse.testing.medium import DROPPED, Medium, Tree
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.crash_facts import Facts, Found, Message, Seen
-from tests.support.crash_load import Load, eager_rewrites, small_world
+from tests.support.crash_load import Load
+from tests.support.crash_world import eager_rewrites, small_world
 from tests.support.inmemory import Peer, World
 from tests.support.recorded_disk import Recorder, outcomes
 from tests.torture.campaign import Campaign

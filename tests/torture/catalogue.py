@@ -20,6 +20,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "descriptors": "tests.load.descriptors:CAMPAIGN",
     "scale": "tests.support.scale:CAMPAIGN",
     "crash-states": "tests.support.crash_states:CAMPAIGN",
+    "io-faults": "tests.support.io_faults:CAMPAIGN",
     "powercut": "tests.support.powercut:CAMPAIGN",
     "damage": "tests.support.damage_campaign:CAMPAIGN",
     "check": "tests.support.check_campaign:CAMPAIGN",

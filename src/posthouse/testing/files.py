@@ -50,15 +50,16 @@ class _Node:
 class MemoryFile:
     """An open file of `MemoryFiles`."""
 
-    def __init__(self, files: MemoryFiles, node: _Node) -> None:
+    def __init__(self, files: MemoryFiles, node: _Node, path: str) -> None:
         self._files = files
         self._node = node
+        self._path = path
 
     def append(self, buffers: Sequence[Buffer]) -> None:
         """See `posthouse.journal.files.File`. A failing append may have written a part."""
         data = b"".join(bytes(b) for b in buffers)
         try:
-            self._files.called("append")
+            self._files.called("append", self._path)
         except OSError:
             self._files.write(self._node, data[: len(data) // 2])
             raise
@@ -69,7 +70,7 @@ class MemoryFile:
 
     def datasync(self) -> None:
         """See `posthouse.journal.files.File`. A failing sync makes nothing durable, nor does a later one."""
-        self._files.sync(self._node)
+        self._files.sync(self._node, self._path)
 
     def close(self) -> None:
         """See `posthouse.journal.files.File`."""
@@ -95,7 +96,7 @@ class MemoryFiles:
         calls: how many calls were made so far that a disk may fail.
         names: path to contents, as the running process sees it; ``durable_names`` as the medium has it.
         on_operation: called after everything that changes what may be on the disk.
-        on_call: called with the name of each call before it is counted; it may raise OSError.
+        on_call: called with the name of each call and the path before it is counted; it may raise OSError.
     """
 
     def __init__(self) -> None:
@@ -108,7 +109,7 @@ class MemoryFiles:
         self.reserved: dict[str, int] = {}
         self.calls = 0
         self.on_operation: Callable[[], object] = lambda: None
-        self.on_call: Callable[[str], object] = lambda _: None
+        self.on_call: Callable[[str, str], object] = lambda _, __: None
         self._nodes: dict[int, _Node] = {}
         self._next_node = 0
         self._pending: deque[Operation] = deque()
@@ -124,9 +125,9 @@ class MemoryFiles:
         self._fail_call = self.calls + call
         self._fail_errno = number
 
-    def called(self, name: str) -> None:
+    def called(self, name: str, path: str) -> None:
         """Count a call; raise if it is the one that fails."""
-        self.on_call(name)
+        self.on_call(name, path)
         self.calls += 1
         if self.calls - 1 == self._fail_call:
             raise OSError(self._fail_errno, f"{os.strerror(self._fail_errno)} ({name})")
@@ -214,13 +215,13 @@ class MemoryFiles:
         if data:
             self._note(Write(node.number, offset, data))
 
-    def sync(self, node: _Node) -> None:
-        """Make a file's contents durable."""
+    def sync(self, node: _Node, path: str) -> None:
+        """Make the contents of the file at ``path`` durable."""
         mine = [
             op for op in self._pending if isinstance(op, Write | Cut) and op.node == node.number
         ]
         try:
-            self.called("datasync")
+            self.called("datasync", path)
         except OSError:
             self._lost.update(id(op) for op in mine)
             raise
@@ -233,7 +234,7 @@ class MemoryFiles:
         """See `posthouse.journal.files.Files`."""
         if path in self.directories:
             return
-        self.called("make_directory")
+        self.called("make_directory", path)
         parent = path.rpartition("/")[0]
         if parent:
             self.make_directory(parent)
@@ -243,14 +244,14 @@ class MemoryFiles:
 
     def create(self, path: str) -> MemoryFile:
         """See `posthouse.journal.files.Files`."""
-        self.called("create")
+        self.called("create", path)
         if path in self.names:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         if path.rpartition("/")[0] not in self.directories:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         node = self._new_node(path)
         self._note(Link(path, node.number))
-        return MemoryFile(self, node)
+        return MemoryFile(self, node, path)
 
     def _find(self, path: str) -> _Node:
         node = self.names.get(path)
@@ -260,14 +261,14 @@ class MemoryFiles:
 
     def open_append(self, path: str) -> MemoryFile:
         """See `posthouse.journal.files.Files`."""
-        self.called("open_append")
-        return MemoryFile(self, self._find(path))
+        self.called("open_append", path)
+        return MemoryFile(self, self._find(path), path)
 
     def reserve(self, path: str, size: int) -> None:
         """See `posthouse.journal.files.Files`."""
         self.create(path)
         try:
-            self.called("reserve")
+            self.called("reserve", path)
             if self.used() + size > self.capacity:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
@@ -286,19 +287,19 @@ class MemoryFiles:
 
     def read(self, path: str) -> bytearray:
         """See `posthouse.journal.files.Files`."""
-        self.called("read")
+        self.called("read", path)
         return bytearray(self._find(path).data)
 
     def read_at(self, path: str, offset: int, into: memoryview) -> int:
         """See `posthouse.journal.files.Files`."""
-        self.called("read_at")
+        self.called("read_at", path)
         found = self._find(path).data[offset : offset + len(into)]
         into[: len(found)] = found
         return len(found)
 
     def size(self, path: str) -> int:
         """See `posthouse.journal.files.Files`."""
-        self.called("size")
+        self.called("size", path)
         return len(self._find(path).data)
 
     def exists(self, path: str) -> bool:
@@ -307,7 +308,7 @@ class MemoryFiles:
 
     def list(self, path: str) -> list[str]:
         """See `posthouse.journal.files.Files`."""
-        self.called("list")
+        self.called("list", path)
         if path not in self.directories:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         everything = [*self.names, *self.directories]
@@ -315,16 +316,16 @@ class MemoryFiles:
 
     def truncate(self, path: str, size: int) -> None:
         """See `posthouse.journal.files.Files`."""
-        self.called("truncate")
+        self.called("truncate", path)
         node = self._find(path)
         del node.data[size:]
         node.data.extend(bytes(size - len(node.data)))
         self._note(Cut(node.number, size))
-        self.sync(node)
+        self.sync(node, path)
 
     def rename(self, old: str, new: str) -> None:
         """See `posthouse.journal.files.Files`."""
-        self.called("rename")
+        self.called("rename", new)
         node = self._find(old)
         del self.names[old]
         self.names[new] = node
@@ -332,7 +333,7 @@ class MemoryFiles:
 
     def unlink(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
-        self.called("unlink")
+        self.called("unlink", path)
         self._find(path)
         self._drop_name(path)
 
@@ -342,7 +343,7 @@ class MemoryFiles:
 
     def sync_directory(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
-        self.called("sync_directory")
+        self.called("sync_directory", path)
         self._settle_all(lambda op: _directory_of(op) == path)
         self._forget_nodes()
 
