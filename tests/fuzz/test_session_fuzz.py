@@ -50,7 +50,7 @@ def _forgets_its_consumers(channel: Channel) -> None:
 
 
 def _keeps_what_is_outstanding(channel: Channel) -> None:
-    channel.session.dispatcher.holders.discard(channel)
+    channel.session.dispatcher.holders.pop(channel, None)
     channel.is_stopped = True
     channel.session.abandon(channel.number)
 

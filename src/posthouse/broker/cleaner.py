@@ -178,7 +178,7 @@ class Cleaner:
 
     def _until_durable(self) -> Iterator[None]:
         if self._pending:
-            self._dispatcher.waiters.add(self)
+            self._dispatcher.waiters[self] = None
             self._commit()
         while self._pending:
             yield

@@ -34,8 +34,8 @@ cdef class Dispatcher:
     cdef readonly list acked
     cdef public list settled
     cdef public list touched
-    cdef readonly set waiters
-    cdef readonly set holders
+    cdef readonly dict waiters
+    cdef readonly dict holders
 
     cpdef note_change(self)
     @cython.locals(queue=QueueCore)

@@ -96,8 +96,9 @@ class Dispatcher:
         self.acked: list[QueueCore] = []
         self.settled: list[tuple[int, int, QueueCore]] = []
         self.touched: list[Any] = []  # Any: sessions, which are above this layer
-        self.waiters: set[Any] = set()
-        self.holders: set[Any] = set()  # Any: channels, which are above this layer
+        # Dicts, not sets: whoever goes through them does it in the same order every time.
+        self.waiters: dict[Any, None] = {}
+        self.holders: dict[Any, None] = {}  # Any: channels, which are above this layer
 
     def note_change(self) -> None:
         """Something was appended that answers stand for: they leave when it is durable."""

@@ -65,7 +65,7 @@ class VHost:
         self._limits = limits
         self._unknown_type_closes_connection = unknown_type_closes_connection
         self._bindings_to: dict[tuple[str, str], dict[tuple[Any, ...], Binding]] = {}
-        self._exclusive: dict[object, set[Queue]] = {}
+        self._exclusive: dict[object, dict[Queue, None]] = {}
         default = DirectExchange("")
         self._default = default
         self.exchanges[""] = default
@@ -332,7 +332,7 @@ class VHost:
         queue = Queue(self, name, durable, exclusive_owner, auto_delete, dict(arguments), queue_id)
         self.add_queue(queue)
         if exclusive_owner is not None:
-            self._exclusive.setdefault(exclusive_owner, set()).add(queue)
+            self._exclusive.setdefault(exclusive_owner, {})[queue] = None
         if keep:
             self._definitions.put_queue(self.name, queue)
         return queue
@@ -374,7 +374,7 @@ class VHost:
         if queue.exclusive_owner is not None:
             owned = self._exclusive.get(queue.exclusive_owner)
             if owned is not None:
-                owned.discard(queue)
+                owned.pop(queue, None)
         if queue.queue_id:
             self._definitions.remove_queue(self.name, queue.name)
         self.routes.clear()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from posthouse.core.clock import Clock
 from posthouse.protocols.amqp091.session import Session
 from posthouse.server.connection import Connection
-from posthouse.server.poller import make_poller
+from posthouse.server.poller import Poller, make_poller
 from posthouse.server.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,17 @@ class Listener:
         handshake_timeout_s: float,
         unauthenticated_max: int,
         connections_max: int,
+        poller: Poller | None = None,
     ) -> None:
         self.loop = loop
         self.tick = tick
         self.clock = clock
-        self.poller = make_poller(loop, tick.settle)
+        self.poller = poller or make_poller(loop, tick.settle)
         self.buffer = bytearray(RECEIVE_BUFFER_SIZE)
         self.view = memoryview(self.buffer)
-        self.connections: set[Connection] = set()
-        self._pending: set[Connection] = set()
+        # Dicts for their order: of accepting.
+        self.connections: dict[Connection, None] = {}
+        self._pending: dict[Connection, None] = {}
         self._make_session = make_session
         self._backlog = backlog
         self._handshake_timeout_s = handshake_timeout_s
@@ -64,6 +66,18 @@ class Listener:
         Raises:
             OSError: the address cannot be bound.
         """
+        sock = self._open(host, port)
+        sock.setblocking(False)
+        self._sock = sock
+        self._accept_again()
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._on_timer)
+        address = sock.getsockname()[0], sock.getsockname()[1]
+        if address[0] not in ("0.0.0.0", "::"):
+            self._address = address
+        return address
+
+    def _open(self, host: str, port: int) -> socket.socket:
+        """A socket that listens."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -77,14 +91,7 @@ class Listener:
         except OSError:
             sock.close()
             raise
-        sock.setblocking(False)
-        self._sock = sock
-        self._accept_again()
-        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._on_timer)
-        address = sock.getsockname()[0], sock.getsockname()[1]
-        if address[0] not in ("0.0.0.0", "::"):
-            self._address = address
-        return address
+        return sock
 
     def _accept_again(self) -> None:
         if not self._is_accepting and self._sock is not None and not self._is_full():
@@ -133,19 +140,19 @@ class Listener:
         local = self._address or sock.getsockname()
         session = self._make_session((peer[0], peer[1]), (local[0], local[1]))
         connection = Connection(self, sock, session, self.clock.monotonic_s())
-        self.connections.add(connection)
-        self._pending.add(connection)
+        self.connections[connection] = None
+        self._pending[connection] = None
         connection.start()
 
     def opened(self, connection: Connection) -> None:
         """The session finished its handshake."""
-        self._pending.discard(connection)
+        self._pending.pop(connection, None)
         self._accept_again()
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed."""
-        self.connections.discard(connection)
-        self._pending.discard(connection)
+        self.connections.pop(connection, None)
+        self._pending.pop(connection, None)
         self._accept_again()
 
     def _on_timer(self) -> None:

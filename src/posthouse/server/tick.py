@@ -107,7 +107,7 @@ class Tick:
         waiters = self._dispatcher.waiters
         for session in list(waiters):
             if not session.committed(number):
-                waiters.discard(session)
+                waiters.pop(session, None)
         if self._dispatcher.is_behind and self._journal.unsynced_bytes <= self._unsynced_high // 2:
             self._let_go()
         self.settle()

@@ -60,7 +60,7 @@ class MemoryFile:
         data = b"".join(bytes(b) for b in buffers)
         try:
             self._files.called("append", self._path)
-        except OSError:
+        except BaseException:  # the end of the process too
             self._files.write(self._node, data[: len(data) // 2])
             raise
         room = self._files.room()

@@ -29,4 +29,4 @@ class TopicExchange(Exchange):
 
     def destinations(self, key: bytes, headers: Mapping[str, Any] | None) -> Iterable[Destination]:
         """See `Exchange.destinations`."""
-        return cast("set[Destination]", self._trie.match(key))
+        return cast("dict[Destination, int]", self._trie.match(key))

@@ -24,8 +24,8 @@ cdef class TopicTrie:
     cpdef add(self, bytes pattern, object target)
     @cython.locals(node=Node, child=Node, path=list)
     cpdef remove(self, bytes pattern, object target)
-    @cython.locals(node=Node, current=list, following=list, found=set)
-    cpdef set match(self, bytes key)
+    @cython.locals(node=Node, current=list, following=list, found=dict)
+    cpdef dict match(self, bytes key)
     cdef enter(self, Node node, list into)
 
 cdef list words(bytes key)

@@ -109,8 +109,8 @@ class TopicTrie:
             node, word = path.pop()
             node.prune(word)
 
-    def match(self, key: bytes) -> set[Hashable]:
-        """All targets whose pattern matches ``key``."""
+    def match(self, key: bytes) -> dict[Hashable, int]:
+        """All targets whose pattern matches ``key``, in an order that depends on nothing else."""
         self.step += 1
         current: list[Node] = []
         self.enter(self.root, current)
@@ -124,9 +124,9 @@ class TopicTrie:
                 self.enter(node.children.get(word), following)
                 self.enter(node.star, following)
             if not following:
-                return set()
+                return {}
             current = following
-        found: set[Hashable] = set()
+        found: dict[Hashable, int] = {}
         for x in current:
             node = x
             if node.targets:

@@ -11,7 +11,7 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from posthouse.journal.block import Block
@@ -52,9 +52,16 @@ class Work:
             NoSpace: call it again when there is space.
             OSError: nothing of these commits may be called durable.
         """
+        for _ in self.write_steps():
+            pass
+
+    def write_steps(self) -> Iterator[None]:
+        """The same; yields where the thread that carries it out may be interrupted for long."""
         for log, ranges in self._parts:
             log.write(ranges)
+            yield
             log.sync()
+            yield
 
     def finish(self) -> None:
         """What comes behind: trims and jobs.
@@ -62,11 +69,18 @@ class Work:
         Raises:
             OSError: something failed.
         """
+        for _ in self.finish_steps():
+            pass
+
+    def finish_steps(self) -> Iterator[None]:
+        """The same, step by step."""
         for commit in self._commits:
             for log, position in commit.trims:
                 log.trim(position)
+                yield
             for job in commit.jobs:
                 job()
+                yield
 
 
 def carry_out(commits: Sequence[Commit]) -> None:

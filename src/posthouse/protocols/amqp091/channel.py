@@ -59,7 +59,7 @@ class Channel(ChannelCore):
             session.services.authorizer, session.identity, vhost.name
         )
         self._content: Content | None = None
-        session.dispatcher.holders.add(self)
+        session.dispatcher.holders[self] = None
 
     # --- frames ---------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Channel(ChannelCore):
             self.vhost.remove_consumer(queue_of(consumer), consumer)
         self.subscribers = []
         self.getters.clear()
-        self.session.dispatcher.holders.discard(self)
+        self.session.dispatcher.holders.pop(self, None)
 
     def fail(self, error: AmqpError) -> None:
         """Close the channel with ``error``; what comes before the client's close-ok is dropped."""

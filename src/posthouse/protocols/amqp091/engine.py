@@ -465,7 +465,7 @@ class ConnectionCore(Outlet):
                 channel.last_commit = dispatcher.next_commit
                 channel.waiting.append((channel.last_commit, channel.published))
                 dispatcher.must_commit = True
-                dispatcher.waiters.add(self)
+                dispatcher.waiters[self] = None
             elif channel.waiting:
                 channel.waiting.append((channel.last_commit, channel.published))
             else:

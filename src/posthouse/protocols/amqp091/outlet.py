@@ -91,7 +91,7 @@ class Outlet:
 
     def barrier(self) -> None:
         """Hold back what is written from here on until the last change that was noted is durable."""
-        self.dispatcher.waiters.add(self)
+        self.dispatcher.waiters[self] = None
         self.barriers.append((self.dispatcher.changed, self.sent_total + self.on))
 
     def take_back(self) -> None:

@@ -555,7 +555,7 @@ class Session(ConnectionCore):
         self.state = State.CLOSED
         self.is_open = False
         self.stopped = True
-        self.dispatcher.waiters.discard(self)
+        self.dispatcher.waiters.pop(self, None)
         self.drop_arrival()
         self.discard_output()
         self.transport = None
