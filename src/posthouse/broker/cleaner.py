@@ -12,14 +12,18 @@ so replay may believe it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 from posthouse.broker.broker import Broker
 from posthouse.broker.census import Census
 from posthouse.broker.dispatch import Dispatcher
+from posthouse.broker.snapshotter import check_whole
 from posthouse.broker.walk import walk
 from posthouse.journal.api import Journal
 from posthouse.journal.block import Block, LogBuffer
+
+logger = logging.getLogger(__name__)
 
 # So many blocks are watched at a time: bounds what a round remembers to some 10 MiB.
 ROUND_BLOCKS = 16
@@ -87,8 +91,11 @@ class Cleaner:
         """A little work; False when there is nothing (more) to do."""
         if self._steps is None:
             return False
-        for _ in self._steps:
-            return True
+        try:
+            for _ in self._steps:
+                return True
+        except OSError as error:
+            logger.warning("the cleaner gives up for now: %s", error)
         self._steps = None
         return False
 
@@ -137,6 +144,7 @@ class Cleaner:
         ]
         for _ in walk(census, queues, self._dispatcher.holders):
             yield
+        check_whole(self._broker)
 
     def _choose(self, log: LogBuffer, end: int) -> list[Block]:
         """The next blocks to move; none when all but a segment of the log is needed, or everything was moved once."""

@@ -68,6 +68,7 @@ cdef class QueueCore:
     cdef Py_ssize_t ack_count
     cdef bytearray ranges
     cdef Py_ssize_t range_count
+    cdef readonly list unread
 
     @cython.locals(consumers=list, n=Py_ssize_t, index=QueueIndex, start=Py_ssize_t, end=Py_ssize_t, first=Consumer, other=Consumer)
     cdef int pump(self) except -1
@@ -76,8 +77,8 @@ cdef class QueueCore:
     cpdef drained(self)
     @cython.locals(block=Block, lsn=uint64_t)
     cpdef void settle(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t flags)
-    @cython.locals(dispatcher=Dispatcher)
-    cpdef lose(self, uint64_t sequence, uint32_t block_id, uint32_t offset)
+    @cython.locals(dispatcher=Dispatcher, block=Block)
+    cpdef lose(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
     cpdef void requeue(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
     @cython.locals(at=Py_ssize_t, p="unsigned char *")
     cdef void close_range(self)

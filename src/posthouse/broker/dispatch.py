@@ -144,6 +144,7 @@ class QueueCore:
         published, delivered, acknowledged: counters since start.
         is_throttled: the last pump ended because a consumer's connection takes no more octets now.
         is_congested: publishers are held back until the queue has drained (see `bytes_low`).
+        unread: sequence, block, offset, size and flags of messages that the disk did not give back; at most those of the queue.
     """
 
     def __init__(self, dispatcher: Dispatcher, number: int) -> None:
@@ -168,6 +169,7 @@ class QueueCore:
         self.ack_count = 0
         self.ranges = bytearray(0)
         self.range_count = 0
+        self.unread: list[tuple[int, int, int, int, int]] = []
 
     def pump(self) -> None:
         """Deliver while there are messages and consumers that can take them."""
@@ -242,12 +244,21 @@ class QueueCore:
         if block.refs == 0:
             self.blocks.drop(block)
 
-    def lose(self, sequence: int, block_id: int, offset: int) -> None:
-        """The record cannot be read: pass the message over, and leave what there is of it on disk (P11)."""
+    def lose(self, sequence: int, block_id: int, offset: int, size: int, flags: int) -> None:
+        """The record cannot be read: pass the message over, and leave what there is of it on disk (P11).
+
+        A disk that refuses to read has not said that anything is damaged: then the message stays the queue's, unread, until the
+        next start tries again.
+        """
         dispatcher = self.dispatcher
+        x = self.blocks.blocks[block_id]
+        block = x
         dispatcher.damaged_records += 1
-        dispatcher.on_damaged(self, self.blocks.blocks[block_id].base + offset)
-        self.settle(sequence, block_id, offset, 0)
+        dispatcher.on_damaged(self, block.base + offset)
+        if block.is_out and not self.deleted:
+            self.unread.append((sequence, block_id, offset, size, flags))
+        else:
+            self.settle(sequence, block_id, offset, 0)
 
     def requeue(self, sequence: int, block_id: int, offset: int, size: int, flags: int) -> None:
         """An unacked message comes back to its place, marked as redelivered."""
@@ -303,5 +314,10 @@ class QueueCore:
         n = 0
         while index.pop():
             self.settle(index.sequence, index.block, index.offset, index.flags)
+            n += 1
+        unread = self.unread
+        self.unread = []
+        for sequence, block_id, offset, _, flags in unread:
+            self.settle(sequence, block_id, offset, flags)
             n += 1
         return n

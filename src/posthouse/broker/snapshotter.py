@@ -22,6 +22,17 @@ GROWTH = 4
 SLICE = 65536
 
 
+def check_whole(broker: Broker) -> None:
+    """Refuse to look at queues whose indexes are not complete: their messages would not be found (see `QueueIndex.entries_lost`).
+
+    Raises:
+        OSError: a page of an index could not be read back in this life.
+    """
+    for queue in broker.durable_queues().values():
+        if queue.index.entries_lost:
+            raise OSError("a page of a queue's index could not be read back")
+
+
 class Snapshotter:
     """Decides when, and goes through with it. ``commit`` is the tick's: it knows who waits for which commit.
 
@@ -84,11 +95,17 @@ class Snapshotter:
         self._last = writer.start
         exporter = Exporter(self._dispatcher.blocks, writer.start, self._slice_entries)
         queues = self._broker.durable_queues().values()
-        for queue in walk(exporter, queues, self._dispatcher.holders):
-            writer.add(SNAPSHOT_READY, queue.number, exporter.take_ready())
-            if writer.has_failed:
-                return
-            yield
+        try:
+            for queue in walk(exporter, queues, self._dispatcher.holders):
+                writer.add(SNAPSHOT_READY, queue.number, exporter.take_ready())
+                if writer.has_failed:
+                    return
+                yield
+            check_whole(self._broker)
+        except OSError as error:
+            # A start without it reads more of the log, and finds there what could not be read now.
+            writer.abandon(error)
+            return
         self._finish(writer, exporter)
 
     def _finish(self, writer: SnapshotWriter, exporter: Exporter) -> None:

@@ -56,13 +56,15 @@ class Walker:
             s += 1
 
     def walk_returned(self, queue: QueueCore) -> None:
-        """The entries of a queue that came back."""
+        """The entries of a queue that came back, and those that could not be read."""
         index = queue.index
         k = index.r_start
         while k < index.r_end:
             i = k * 6
             self.hold(queue, index.r[i + 2], index.r[i + 3], index.r[i + 4], index.r[i + 5])
             k += 1
+        for _, block_id, offset, size, flags in queue.unread:
+            self.hold(queue, block_id, offset, size, flags)
 
 
 def walk(

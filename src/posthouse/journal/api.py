@@ -30,6 +30,9 @@ class SnapshotWriter(Protocol):
     def finish(self) -> None:
         """Make it count; the journal calls this."""
 
+    def abandon(self, error: OSError) -> None:
+        """Give it up: not all that belongs into it can be had."""
+
 
 class Snapshot(Protocol):
     """A snapshot that was found good."""

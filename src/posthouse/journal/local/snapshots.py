@@ -47,7 +47,7 @@ class SnapshotWriter:
             crc = entry.crc_of(bytearray(head), 0, 40)
             self._append(head[:40] + struct.pack("<II", crc, 0))
         except OSError as error:
-            self._abandon(error)
+            self.abandon(error)
 
     @property
     def has_failed(self) -> bool:
@@ -67,7 +67,7 @@ class SnapshotWriter:
         try:
             self._append(chunk)
         except OSError as error:
-            self._abandon(error)
+            self.abandon(error)
         self._chunks += 1
 
     def _append(self, data: bytes | bytearray) -> None:
@@ -85,9 +85,10 @@ class SnapshotWriter:
             self._file.close()
             self._store.accept(self._path)
         except OSError as error:
-            self._abandon(error)
+            self.abandon(error)
 
-    def _abandon(self, error: OSError) -> None:
+    def abandon(self, error: OSError) -> None:
+        """Give it up, and remove what was written of it."""
         log.warning("%s: cannot write the snapshot: %s", self._path, error)
         file, self._file = self._file, None
         try:

@@ -207,7 +207,7 @@ def get(channel: Channel, method: methods.BasicGet) -> None:
         block, offset = blocks.blocks[index.block], index.offset
         if block.is_whole or blocks.bring(block, offset):
             break
-        queue.lose(index.sequence, index.block, offset)
+        queue.lose(index.sequence, index.block, offset, index.size, index.flags)
     else:
         channel.send(methods.BasicGetEmpty(reserved_1=""))
         return

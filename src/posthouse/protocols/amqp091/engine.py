@@ -93,7 +93,7 @@ class AmqpConsumer(Consumer):
             x = connection.dispatcher.blocks.blocks[index.block]
             block = x
             if not block.is_whole and not connection.dispatcher.blocks.bring(block, index.offset):
-                self.queue.lose(index.sequence, index.block, index.offset)
+                self.queue.lose(index.sequence, index.block, index.offset, index.size, index.flags)
                 continue
             connection.deliver(self, block, index.offset, index.flags)
             if self.no_ack:

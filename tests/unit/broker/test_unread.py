@@ -1,0 +1,148 @@
+"""A disk that refuses to read once costs no message: the next start has it again (P1, P11)."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from posthouse.testing.files import MemoryFiles
+from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.properties import BasicProperties
+from tests.support.inmemory import Peer, World
+
+COUNT = 40
+
+
+class Case:
+    """A queue with messages whose blocks are not in memory, and a disk that refuses one read."""
+
+    def __init__(self) -> None:
+        self.files = MemoryFiles()
+        self.start()
+        self.peer.call(methods.QueueDeclare(queue="q", durable=True))
+        for number in range(COUNT):
+            body = b"%02d" % number + bytes(400_000)
+            self.peer.publish(b"q", body, properties=BasicProperties(delivery_mode=2))
+        self.world.run_later()
+        self.refuse_one_read()
+
+    def start(self) -> None:
+        self.world = World("/data", files=self.files, durability="fsync", memory_max=1)
+        self.peer: Peer = self.world.peer()
+
+    def refuse_one_read(self) -> None:
+        def once(name: str) -> None:
+            if name == "read_at":
+                self.files.on_call = lambda _: None
+                raise OSError(errno.EIO, "Input/output error")
+
+        self.files.on_call = once
+
+    def drain(self) -> list[int]:
+        """Consume and acknowledge what comes; returns which messages."""
+        self.peer.take()
+        found = []
+        while True:
+            self.peer.send(methods.BasicGet(queue="q"))
+            got = self.peer.messages()
+            if not got:
+                self.world.run_later()
+                return found
+            answer, body = got[0]
+            found.append(int(body[:2]))
+            self.peer.send(methods.BasicAck(delivery_tag=answer.delivery_tag))
+
+    def restart(self, how: str) -> None:
+        if how == "stop":
+            self.peer.close()
+            self.world.stop()
+        else:
+            self.files.kill()
+        self.start()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_message_that_could_not_be_read_is_there_after_the_next_start(how: str) -> None:
+    case = Case()
+    found = case.drain()
+    passed_over = sorted(set(range(COUNT)) - set(found))
+    assert len(passed_over) == 1
+    assert case.world.dispatcher.damaged_records == 1
+    case.world.journal.trim()
+    case.restart(how)
+    assert case.drain() == passed_over
+
+
+def test_a_purge_takes_it_too() -> None:
+    case = Case()
+    case.drain()
+    case.peer.call(methods.QueuePurge(queue="q"))
+    case.restart("kill")
+    assert case.drain() == []
+
+
+def test_its_memory_goes_with_the_queue() -> None:
+    case = Case()
+    case.drain()
+    case.peer.call(methods.QueueDelete(queue="q"))
+    case.world.run_later()
+    logs = (
+        case.world.dispatcher.transient,
+        case.world.journal.shard,
+        case.world.journal._definitions.buffer,
+    )
+    current = {log.current.id for log in logs if log.current is not None}
+    assert {b.id for b in case.world.blocks.blocks if b is not None} == current
+
+
+class DeepCase(Case):
+    """The same with an index that does not fit its rings: pages of it are on disk too."""
+
+    def __init__(self) -> None:
+        self.files = MemoryFiles()
+        self.start()
+        self.peer.call(methods.QueueDeclare(queue="q", durable=True))
+        for number in range(90):
+            body = b"%02d" % number + bytes(1000)
+            self.peer.publish(b"q", body, properties=BasicProperties(delivery_mode=2))
+        self.world.run_later()
+
+    def start(self) -> None:
+        self.world = World(
+            "/data",
+            files=self.files,
+            durability="fsync",
+            memory_max=1,
+            ring_max=16,
+            slice_entries=5,
+        )
+        self.peer = self.world.peer()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_messages_of_a_lost_page_of_an_index_are_there_after_the_next_start(how: str) -> None:
+    case = DeepCase()
+    case.refuse_one_read()
+    found = case.drain()
+    assert len(found) == 90 - 16
+    case.world.housekeeping.begin(case.world.snapshotter)
+    while case.world.housekeeping.step():
+        case.world.settle()
+    case.restart(how)
+    assert case.drain() == sorted(set(range(90)) - set(found))
+
+
+@pytest.mark.parametrize("chore", ["snapshotter", "cleaner"])
+def test_a_chore_that_cannot_read_an_index_gives_up_and_may_be_begun_again(chore: str) -> None:
+    case = DeepCase()
+    case.refuse_one_read()
+    for _ in range(2):
+        case.world.housekeeping.begin(getattr(case.world, chore))
+        while case.world.housekeeping.step():
+            case.world.settle()
+        assert case.world.housekeeping.is_idle
+    assert case.world.snapshotter.taken == (chore == "snapshotter")
+    case.world.run_later()
+    case.restart("stop")
+    assert case.drain() == list(range(90))
