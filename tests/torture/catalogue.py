@@ -25,6 +25,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "damage": "tests.support.damage_campaign:CAMPAIGN",
     "check": "tests.support.check_campaign:CAMPAIGN",
     "flips": "tests.support.damage_campaign:FLIPS",
+    "simulation": "tests.simulation.campaign:CAMPAIGN",
 }
 
 

@@ -1,0 +1,62 @@
+"""The short form of the simulation (S1): seeds that must be clean, those that once were not among them, and the same thing twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.campaign import run
+from tests.simulation.simulation import Simulation
+
+# Each found a fault of the broker that is mended.
+REGRESSIONS: dict[str, int] = {}
+SHORT = 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, SHORT, 50))
+def test_no_promise_is_broken(first: int) -> None:
+    for seed in range(first, first + 50):
+        try:
+            run(seed)
+        except BaseException:
+            print(f"python -m tests.simulation --seed {seed} --trace")
+            raise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_what_was_mended_stays_so(name: str) -> None:
+    run(REGRESSIONS[name])
+
+
+def _hash(seed: int) -> int:
+    simulation = Simulation(seed)
+    simulation.run()
+    return simulation.loop.trace_hash
+
+
+@pytest.mark.slow
+def test_a_seed_does_the_same_again() -> None:
+    program = (
+        "import sys, logging; logging.disable(logging.CRITICAL)\n"
+        "from tests.simulation.test_simulation import _hash\n"
+        "garbage = [object() for _ in range(int(sys.argv[1]))]\n"
+        "print([_hash(seed) for seed in range(8)])\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program, count],
+            env={**os.environ, "PYTHONHASHSEED": count},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for count in ("1", "54321")
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(set(outputs[0].split(","))) == 8
