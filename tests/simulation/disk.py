@@ -48,7 +48,7 @@ class FaultyFiles:
         self.is_watching = True
         self.on_fault: Callable[[str], object] = lambda _: None
 
-    def _on_call(self, name: str) -> None:
+    def _on_call(self, name: str, _path: str) -> None:
         if not self.is_watching:
             return
         if self.dead_by:
@@ -77,7 +77,7 @@ class FaultyFiles:
         """What the next life finds."""
         if self.dead_by == POWER:
             capacity = self.memory.capacity
-            self.memory.on_call = lambda _: None
+            self.memory.on_call = lambda _, __: None
             self.memory = self.memory.crash(choice)
             self.memory.on_call = self._on_call
             self.memory.capacity = capacity

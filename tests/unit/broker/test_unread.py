@@ -32,9 +32,9 @@ class Case:
         self.peer: Peer = self.world.peer()
 
     def refuse_one_read(self) -> None:
-        def once(name: str) -> None:
+        def once(name: str, _path: str) -> None:
             if name == "read_at":
-                self.files.on_call = lambda _: None
+                self.files.on_call = lambda _, __: None
                 raise OSError(errno.EIO, "Input/output error")
 
         self.files.on_call = once
