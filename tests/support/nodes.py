@@ -167,6 +167,10 @@ class PosthouseNode:
         self.process.send_signal(signal.SIGTERM)
         return self._reap(timeout_s)
 
+    def wait_end(self, timeout_s: float) -> int:
+        """Wait until the process ends by itself; returns the exit code."""
+        return self._reap(timeout_s)
+
     def _reap(self, timeout_s: float) -> int:
         assert self.process is not None
         code = self.process.wait(timeout_s)
