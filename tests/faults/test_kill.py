@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.checker import report_of
+from tests.support.definer import Definer
 from tests.support.history import History, Identity, Session
+from tests.support.roles import Role
 
 KILLS = int(os.environ.get("POSTHOUSE_KILLS", "5"))
 SEED = int(os.environ.get("POSTHOUSE_SEED", "1"))
@@ -143,3 +145,13 @@ def test_history_sees_a_message_in_both_ends_of_a_move() -> None:
     assert history.verdict.half_transactions == 1
     history.judge_moved("in", A[5:], A[:4])
     assert history.verdict.lost == 2  # moved but not there, and in neither of the two
+
+
+def test_the_definer_says_nothing_of_what_was_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete that was sent before the kill and not answered may have been done."""
+    definer = Definer(History())
+    definer.states = {1: "purged", 2: "bound"}
+    definer._next, definer._waiting = 2, "deleted"
+    monkeypatch.setattr(Role, "bury", lambda self: None)
+    definer.bury()
+    assert definer.states == {1: "purged"}

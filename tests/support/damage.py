@@ -213,8 +213,15 @@ def judge_said(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
     # A file that was put aside, and named, is no part of the log any more.
     aside = [line.partition(": ")[0] for line in seen.lines if "put aside" in line]
     damaged = {path: data for path, data in damaged.items() if path not in aside}
-    is_visible = any(entry.position < end_of(damaged, entry.log) for entry in bad)
-    if lost and is_visible and not seen.lines:
+    visible = [entry for entry in bad if entry.position < end_of(damaged, entry.log)]
+    hit = {body for entry in visible for body in entry.messages.values()}
+    is_known = any(entry.queues for entry in visible) or any(
+        hit.intersection(sample.live[queue]).difference(
+            body for body, _ in served_of(sample, seen, queue)
+        )
+        for queue in sample.live
+    )
+    if lost and is_known and not seen.lines:
         broken.append(f"{lost} messages lost in silence")
     for entry in bad:
         end = entry.end

@@ -41,11 +41,8 @@ class Definer(Role):
         self._life_end = 0
 
     def connect(self, port: int) -> None:
-        """Whatever was under way is of unknown fate: nothing more is said about its queue."""
         super().connect(port)
-        if self._waiting:
-            self.states.pop(self._next, None)
-        self._waiting, self._left = "", []
+        self._left = []
         self._next += 1
         self._life_end = self._next + PER_LIFE
 
@@ -74,6 +71,13 @@ class Definer(Role):
         assert event.method == _ANSWERS[self._waiting], event
         self.states[self._next] = self._waiting
         self._waiting = ""
+
+    def bury(self) -> None:
+        """What is under way now is of unknown fate: nothing more is said about its queue."""
+        super().bury()
+        if self._waiting:
+            self.states.pop(self._next, None)
+            self._waiting = ""
 
     def verify(self, port: int, *, with_bindings: bool) -> None:
         """Look at every queue that was answered; with ``with_bindings`` also send a message over each binding, for the end."""
