@@ -300,12 +300,14 @@ class Node:
         return address
 
     def _on_second(self) -> None:
-        if not self._stopping:
-            if not self.journal.has_failed:
-                self._keep_house()
-            self.blocks.shrink()
-            self.monitor.check()
-            self._loop.call_later(1.0, self._on_second)
+        if self._stopping:
+            return
+        # First of all: whatever goes wrong now, alarms and trims go on.
+        self._loop.call_later(1.0, self._on_second)
+        self.blocks.shrink()
+        self.monitor.check()
+        if not self.journal.has_failed:
+            self._keep_house()
 
     def _keep_house(self) -> None:
         self.journal.trim()
@@ -319,8 +321,13 @@ class Node:
         """A slice takes about a millisecond; clients get the loop in between."""
         if self._stopping or self.journal.has_failed:
             return
-        if self.housekeeping.step():
-            self._loop.call_later(CHORE_PAUSE_S, self._work)
+        has_more = True
+        try:
+            has_more = self.housekeeping.step()
+        finally:
+            # A chore that broke off has nothing more to do the next time.
+            if has_more:
+                self._loop.call_later(CHORE_PAUSE_S, self._work)
 
     def stop(self) -> None:
         """Begin the orderly end; harmless when repeated."""

@@ -139,11 +139,17 @@ class LoopPoller:
             self._watched[fd] = (read, write)
 
     def _on_readable(self, owner: Pollable) -> None:
-        owner.on_readable()
-        self._settle()
+        self._serve(owner, owner.on_readable)
 
     def _on_writable(self, owner: Pollable) -> None:
-        owner.on_writable()
+        self._serve(owner, owner.on_writable)
+
+    def _serve(self, owner: Pollable, serve: Callable[[], object]) -> None:
+        try:
+            serve()
+        except Exception:
+            log.exception("internal error while serving a socket")
+            owner.on_fault()
         self._settle()
 
     def close(self) -> None:

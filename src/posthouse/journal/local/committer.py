@@ -8,6 +8,7 @@ later success would prove nothing (PostgreSQL's fsync lesson of 2018).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import queue
 import threading
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from posthouse.journal.block import Block
 from posthouse.journal.local.log import LocalLog
 from posthouse.journal.local.reserve import NoSpace
+
+log = logging.getLogger(__name__)
 
 # A full disk is tried again so often.
 RETRY_S = 0.5
@@ -41,8 +44,8 @@ class Work:
         self._commits = commits
         gathered: dict[int, tuple[LocalLog, list[tuple[Block, int, int]]]] = {}
         for commit in commits:
-            for log, ranges in commit.parts:
-                gathered.setdefault(log.order, (log, []))[1].extend(ranges)
+            for part, ranges in commit.parts:
+                gathered.setdefault(part.order, (part, []))[1].extend(ranges)
         self._parts = [gathered[order] for order in sorted(gathered)]
 
     def write(self) -> None:
@@ -75,8 +78,8 @@ class Work:
     def finish_steps(self) -> Iterator[None]:
         """The same, step by step."""
         for commit in self._commits:
-            for log, position in commit.trims:
-                log.trim(position)
+            for part, position in commit.trims:
+                part.trim(position)
                 yield
             for job in commit.jobs:
                 job()
@@ -149,10 +152,16 @@ class ThreadCommitter:
             except OSError as error:
                 failed = True
                 self._report_failure(error)
-                continue
-            number = max(commit.number for commit in commits)
-            if number:
-                self._report(number)
+            except Exception as error:
+                # No memory, say. A thread that is gone would leave everybody waiting.
+                log.exception("internal error while writing the log")
+                failed = True
+                number = errno.ENOMEM if isinstance(error, MemoryError) else errno.EIO
+                self._report_failure(OSError(number, f"{type(error).__name__} {error}".strip()))
+            else:
+                number = max(commit.number for commit in commits)
+                if number:
+                    self._report(number)
 
     def _write(self, work: Work) -> None:
         """Write, waiting for space as long as the disk is full.
