@@ -15,6 +15,7 @@ CAMPAIGNS: Final[dict[str, str]] = {
     "backlog": "tests.load.backlog:CAMPAIGN",
     "soak": "tests.load.soak:CAMPAIGN",
     "session-fuzz": "tests.fuzz.session_fuzz:CAMPAIGN",
+    "file-fuzz": "tests.fuzz.file_fuzz:CAMPAIGN",
     "alarms": "tests.load.alarms:CAMPAIGN",
     "slow-disk": "tests.load.slow_disk:CAMPAIGN",
     "descriptors": "tests.load.descriptors:CAMPAIGN",

@@ -11,7 +11,7 @@ from posthouse.broker.exchanges.types import exchange_types
 from posthouse.broker.limits import VHOST, Defaults, Limits
 from posthouse.broker.queues.queue import Queue
 from posthouse.broker.vhost import VHost
-from posthouse.core.errors import NotFound
+from posthouse.core.errors import CorruptRecord, NotFound
 
 DEFAULT_VHOST = "/"
 
@@ -33,7 +33,18 @@ class Broker:
         self.limits = Limits(rows, default_limits or {})
 
     def load(self) -> None:
-        """Recreate the durable topology; a new node gets the default virtual host."""
+        """Recreate the durable topology; a new node gets the default virtual host.
+
+        Raises:
+            NotFound: an exchange has a type that no plugin provides.
+            CorruptRecord: a row that no broker wrote.
+        """
+        try:
+            self._load()
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise CorruptRecord(f"the definitions make no sense: {error!r}") from error
+
+    def _load(self) -> None:
         definitions = self._definitions
         for name in definitions.vhosts():
             self._make_vhost(name)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from posthouse.broker.binding import Binding
 from posthouse.broker.exchanges.base import Exchange
 from posthouse.broker.queues.queue import Queue
+from posthouse.core.errors import CorruptRecord
 
 Key = tuple[str, ...]
 Row = dict[str, Any]  # JSON
@@ -65,12 +66,19 @@ class Definitions:
         self._typed = typed
         self._bindings: dict[tuple[Any, ...], str] = {}
         self._next_binding = 0
-        counter = rows.get("counter", ("queue_id",))
-        self._next_id = 1 if counter is None else int(counter["value"])
-        # Only a damaged log lacks the counter's row: a number that is in use must not be given twice.
-        for _, row in rows.items("queue"):
-            self._next_id = max(self._next_id, int(row["id"]) + 1)
+        try:
+            self._next_id = self._first_free_id()
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptRecord(f"the definitions make no sense: {error!r}") from error
         self._reserved = self._next_id
+
+    def _first_free_id(self) -> int:
+        counter = self._rows.get("counter", ("queue_id",))
+        first = 1 if counter is None else int(counter["value"])
+        # Only a damaged log lacks the counter's row: a number that is in use must not be given twice.
+        for _, row in self._rows.items("queue"):
+            first = max(first, int(row["id"]) + 1)
+        return first
 
     def unpack(self, value: Any) -> Any:  # Any: JSON to a field value
         """The inverse of `pack`."""

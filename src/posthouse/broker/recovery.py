@@ -53,7 +53,9 @@ class Recovery:
             OSError: the log cannot be read or written.
         """
         journal = self._journal
-        self._deleted = {row["id"] for kind, row in journal.table.removed if kind == "queue"}
+        self._deleted = {
+            row["id"] for kind, row in journal.table.removed if kind == "queue" and "id" in row
+        }
         journal.table.removed.clear()
         salvage = self._salvage if self._is_salvaging() else None
         self._restore(is_salvaging=salvage is not None)
@@ -85,7 +87,7 @@ class Recovery:
             return
         first, end = self._journal.shard_bounds
         is_exact = snapshot.is_final and end == snapshot.start
-        restorer = Restorer(self._blocks, shard, self._queues, first, is_exact)
+        restorer = Restorer(self._blocks, shard, self._queues, first, is_exact, end)
         if first <= snapshot.start:
             # Otherwise what the log said of it may have been trimmed as well.
             restorer.missing = self._missing

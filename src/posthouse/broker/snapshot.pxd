@@ -34,6 +34,7 @@ cdef class Restorer:
     cdef LogBuffer log
     cdef dict queues
     cdef readonly uint64_t first
+    cdef readonly uint64_t last
     cdef uint32_t flags
     cdef dict places
     cdef list bases

@@ -19,6 +19,9 @@ from posthouse.core import layout, mem
 from posthouse.journal.block import Block, BlockTable, LogBuffer
 
 ENTRY = bytes(16)
+POSITION_MAX = (1 << 63) - 1
+# Offsets in a block have 32 bit.
+RUN_MAX = 0xFFFFFFFF
 
 
 class Exporter(Walker):
@@ -104,6 +107,7 @@ class Restorer:
 
     Args:
         first: position where the log begins now; what stood before is settled and trimmed.
+        last: position where it ends; no block reaches beyond it.
         is_exact: nothing happened after the snapshot, so flags are as they were; otherwise everything may have been
             delivered since.
 
@@ -118,11 +122,13 @@ class Restorer:
         queues: dict[int, QueueCore],
         first: int,
         is_exact: bool,
+        last: int = POSITION_MAX,
     ) -> None:
         self.blocks = blocks
         self.log = log
         self.queues = queues
         self.first = first
+        self.last = last
         self.flags = 0 if is_exact else layout.REDELIVERED
         self.places: dict[int, int] = {}
         self.bases: list[int] = []
@@ -149,7 +155,9 @@ class Restorer:
         runs: list[tuple[int, int, int]] = []
         for at in range(0, len(data), 16):
             base = int.from_bytes(data[at : at + 8], "little")
-            end = base + int.from_bytes(data[at + 8 : at + 16], "little")
+            end = min(base + int.from_bytes(data[at + 8 : at + 16], "little"), self.last)
+            if not 0 < end - base <= RUN_MAX:
+                continue  # no broker wrote that; what is said to stand there is missing
             place = self.places.get(base, base)
             if place == base < self.first < end:
                 # A start without this snapshot cut the log into other blocks, and trimmed up to one of them.

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from posthouse.core cimport layout, mem
+from posthouse.journal cimport entry
 
 import cython
 

@@ -17,6 +17,7 @@ from collections import deque
 from typing import Protocol
 
 from posthouse.core import layout, mem
+from posthouse.journal import entry
 
 BLOCK_SIZE = 1 << 20
 POOL_MAX = 256
@@ -222,6 +223,9 @@ class BlockTable:
     def bring(self, block: Block, offset: int) -> bool:
         """Have the record at ``offset`` in memory; False if it is lost to damage."""
         if block.is_out and not self.move_in(block):
+            return False
+        # A place that a snapshot names is not believed before a record stands there.
+        if not entry.record_fits(block.p, offset, block.used):
             return False
         return block.p[offset + 4] == layout.KIND_ENQ
 

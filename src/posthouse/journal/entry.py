@@ -16,6 +16,14 @@ FLAG_CLAIM = 1
 UNKNOWN = 0xFFFFFFFF
 INCOMPLETE = 0
 BAD = -1
+RECORD_HEADER = 24
+KIND_ENQ = 1
+KIND_ACK = 2
+KIND_MOVE = 3
+KIND_DEF = 6
+# Typed constants: a literal in an expression would make Cython compute with objects.
+ALIGN_4 = ~3
+ALIGN_8 = ~7
 
 
 def checksum(data: bytearray, start: int, end: int) -> int:
@@ -46,9 +54,10 @@ def synced_to(data: bytearray, at: int) -> int:
     """Up to which position the log was synced when the good entry at ``data[at]`` was written; 0 if that is not known."""
     p = mem.address(data)
     unsynced = mem.le32(p, at + 36)
-    if unsynced == UNKNOWN:
+    position = mem.le64(p, at + 16)
+    if unsynced == UNKNOWN or unsynced > position:
         return 0
-    return mem.le64(p, at + 16) - unsynced
+    return position - unsynced
 
 
 def measure(data: bytearray, at: int, size: int, lsn: int) -> int:
@@ -71,7 +80,76 @@ def measure(data: bytearray, at: int, size: int, lsn: int) -> int:
     end = at + HEADER_SIZE + length
     if mem.le32(p, at + 32) != checksum(data, at, end):
         return BAD
+    if not frames_fit(p, at + HEADER_SIZE, end):
+        return BAD
     return end - at
+
+
+def record_fits(p: bytearray, at: int, end: int) -> bool:
+    """Whether what stands at ``p[at:end]`` begins with a message's record that is as long as its parts.
+
+    Whoever reads records does not look again, so nothing that is not one may pass, whatever its checksum says.
+    """
+    if end - at < RECORD_HEADER:
+        return False
+    size = mem.le32(p, at)
+    if size < RECORD_HEADER or size & 7 or size > end - at:
+        return False
+    route = mem.le16(p, at + 6)
+    parts = RECORD_HEADER + route
+    parts += mem.le32(p, at + 8)
+    parts += mem.le32(p, at + 12)
+    parts = (parts + 3) & ALIGN_4
+    if parts > size or mem.le32(p, at + 16) > (size - parts) >> 2:
+        return False
+    exchange = p[at + RECORD_HEADER]
+    if exchange + 2 > route:
+        return False
+    return exchange + 2 + p[at + RECORD_HEADER + 1 + exchange] == route
+
+
+def move_fits(p: bytearray, at: int, end: int) -> bool:
+    """The same for a MOVE frame that ends at ``end``."""
+    if end - at < RECORD_HEADER:
+        return False
+    run = mem.le32(p, at + 16)
+    count = mem.le32(p, at + 20)
+    if count > (end - at - RECORD_HEADER) >> 2:
+        return False
+    record = at + RECORD_HEADER + ((4 * count + 7) & ALIGN_8)
+    for i in range(count):
+        if not record_fits(p, record, end) or p[record + 4] != KIND_ENQ:
+            return False
+        size = mem.le32(p, record)
+        if size > run or mem.le32(p, at + RECORD_HEADER + 4 * i) > run - size:
+            return False
+        record += size
+    return record <= end
+
+
+def frames_fit(p: bytearray, at: int, end: int) -> bool:
+    """Whether the frames at ``p[at:end]`` fill it and are as long as their parts; kinds that are not known need only a size."""
+    while at < end:
+        if end - at < 8:
+            return False
+        size = mem.le32(p, at)
+        if size < 8 or size & 7 or size > end - at:
+            return False
+        kind = p[at + 4]
+        if kind == KIND_ENQ:
+            if not record_fits(p, at, at + size):
+                return False
+        elif kind == KIND_ACK:
+            if size < 16 or mem.le32(p, at + 12) > (size - 16) >> 4:
+                return False
+        elif kind == KIND_MOVE:
+            if not move_fits(p, at, at + size):
+                return False
+        elif kind == KIND_DEF:
+            if size < 12 or mem.le32(p, at + 8) > size - 12:
+                return False
+        at += size
+    return True
 
 
 def scan(

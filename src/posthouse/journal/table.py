@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from posthouse.core.errors import CorruptRecord
 from posthouse.journal.block import LogBuffer
 from posthouse.journal.constants import KIND_DEF
 
@@ -72,21 +73,25 @@ class Table:
         self.on_change()
 
     def replay(self, data: bytes | bytearray, start: int, end: int) -> None:
-        """Fold the frames of one good entry: ``data[start:end]`` without its header."""
+        """Fold the frames of one good entry: ``data[start:end]`` without its header.
+
+        Raises:
+            CorruptRecord: a change that no broker wrote, though its checksum is right.
+        """
         at = start
         while at < end:
             size = int.from_bytes(data[at : at + 4], "little")
             if data[at + 4] == KIND_DEF:
                 length = int.from_bytes(data[at + 8 : at + 12], "little")
-                change = json.loads(bytes(data[at + FRAME_HEADER : at + FRAME_HEADER + length]))
-                rows = self._kinds.setdefault(change["k"], {})
-                key = tuple(change["i"])
-                if change["v"] is None:
-                    value = rows.pop(key, None)
-                    if value is not None:
-                        self.removed.append((change["k"], value))
+                text = bytes(data[at + FRAME_HEADER : at + FRAME_HEADER + length])
+                kind, key, value = _change(text)
+                rows = self._kinds.setdefault(kind, {})
+                if value is None:
+                    before = rows.pop(key, None)
+                    if before is not None:
+                        self.removed.append((kind, before))
                 else:
-                    rows[key] = change["v"]
+                    rows[key] = value
                 self.changes += 1
             at += size
 
@@ -119,3 +124,16 @@ class Table:
         for kind, rows in self._kinds.items():
             for key, value in rows.items():
                 yield def_frame(kind, key, value)
+
+
+def _change(text: bytes) -> tuple[str, Key, Value | None]:
+    """Kind, key and new value of a row; the value is None if the row is removed."""
+    try:
+        change = json.loads(text)
+        kind, key, value = change["k"], tuple(change["i"]), change["v"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptRecord("a change of the definitions cannot be read") from error
+    is_row = value is None or isinstance(value, dict)
+    if not (isinstance(kind, str) and all(isinstance(part, str) for part in key) and is_row):
+        raise CorruptRecord("a change of the definitions makes no sense")
+    return kind, key, value

@@ -28,6 +28,8 @@ VERSION = 1
 FLAG_FINAL = 1
 ENTRY_SIZE = 16
 # Most entries of a chunk: what is read at a time.
+# An epoch is one more than the one before it.
+EPOCH_MAX = 1 << 62
 CHUNK_MAX = 65536
 
 
@@ -121,6 +123,8 @@ class Snapshot:
             or crc != entry.crc_of(head, 0, 40)
         ):
             raise CorruptRecord("the header is damaged")
+        if self.epoch > EPOCH_MAX:
+            raise CorruptRecord(f"no log has the epoch {self.epoch}")
         self.is_final = bool(flags & FLAG_FINAL)
 
     def chunks(self) -> Iterator[tuple[int, int, bytearray]]:
