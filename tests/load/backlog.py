@@ -24,6 +24,7 @@ RABBIT_COUNT = int(os.environ.get("POSTHOUSE_BACKLOG_RABBITMQ", "1000000"))
 SHALLOW = 500_000
 # They last a twentieth of a second: the median of some.
 SHALLOW_ROUNDS = 5
+DEEP_ROUNDS = 3
 RESIDENT_MB_MAX = 600.0
 # P14: a million messages of 1 KB.
 RESIDENT_1K_MB_MAX = 250.0
@@ -50,23 +51,31 @@ def backlog(node: Node, count: int, size: int, *, persistent: bool) -> dict[str,
 
 
 def depth(
-    node: Node, count: int, *, persistent: bool, size: int = 16, shallow: int = SHALLOW
+    node: Node,
+    count: int,
+    *,
+    persistent: bool,
+    size: int = 16,
+    shallow: int = SHALLOW,
+    rounds: int = 1,
 ) -> dict[str, float]:
-    """Shallow runs, then the deep one; rates, how much slower the deep one was, and the most memory."""
+    """Shallow runs, then deep ones; median rates, how much slower the deep ones were, and the most memory."""
     before = [backlog(node, shallow, size, persistent=persistent) for _ in range(SHALLOW_ROUNDS)]
     shallow_publish = statistics.median(figures["publish_rate"] for figures in before)
     shallow_drain = statistics.median(figures["consume_rate"] for figures in before)
     with PeakMemory(node) as peak:
-        after = backlog(node, count, size, persistent=persistent)
+        after = [backlog(node, count, size, persistent=persistent) for _ in range(rounds)]
+    publish = statistics.median(figures["publish_rate"] for figures in after)
+    drain = statistics.median(figures["consume_rate"] for figures in after)
     figures = {
         "messages": count,
         "resident_mb_max": peak.octets / MB,
-        "publish_per_s": after["publish_rate"],
-        "drain_per_s": after["consume_rate"],
+        "publish_per_s": publish,
+        "drain_per_s": drain,
         "shallow_publish_per_s": shallow_publish,
         "shallow_drain_per_s": shallow_drain,
-        "publish_slowdown_max": shallow_publish / after["publish_rate"],
-        "drain_slowdown_max": shallow_drain / after["consume_rate"],
+        "publish_slowdown_max": shallow_publish / publish,
+        "drain_slowdown_max": shallow_drain / drain,
     }
     return {name: round(value, 2) for name, value in figures.items()}
 
@@ -80,6 +89,7 @@ def posthouse_depth(
     resident_mb_max: float = RESIDENT_MB_MAX,
     slowdown_max: float = SLOWDOWN_MAX,
     settings: str = "",
+    rounds: int = 1,
 ) -> dict[str, float]:
     """Of a node of our own, checked against the bounds. ``settings`` is its configuration, TOML."""
     with tempfile.TemporaryDirectory() as own:
@@ -87,7 +97,9 @@ def posthouse_depth(
         config.write_text(settings, encoding="utf-8")
         node = PosthouseNode(pathlib.Path(own) / "data", options=["--config", str(config)]).start()
         try:
-            figures = depth(node, count, persistent=persistent, size=size, shallow=shallow)
+            figures = depth(
+                node, count, persistent=persistent, size=size, shallow=shallow, rounds=rounds
+            )
             node.check()
         finally:
             node.stop()
@@ -110,7 +122,7 @@ def _rabbit_depth(persistent: bool) -> dict[str, float]:
 def _unit(seed: int) -> dict[str, float]:
     """0 transient, 1 persistent, 2 persistent of 1 KB and a tenth as many (P14), 3 and 4 RabbitMQ transient and persistent."""
     if seed < 2:
-        figures = posthouse_depth(COUNT, persistent=seed == 1)
+        figures = posthouse_depth(COUNT, persistent=seed == 1, rounds=DEEP_ROUNDS)
     elif seed == 2:
         figures = posthouse_depth(
             COUNT // 10,
@@ -118,6 +130,7 @@ def _unit(seed: int) -> dict[str, float]:
             size=1024,
             shallow=SHALLOW // 10,
             resident_mb_max=RESIDENT_1K_MB_MAX,
+            rounds=DEEP_ROUNDS,
         )
     else:
         figures = _rabbit_depth(seed == 4)
