@@ -253,7 +253,7 @@ class LimitsConfig(Section):
         minimum=65536,
     )  # fmt: skip
     message_memory_bytes: int = _setting(
-        192 << 20,
+        160 << 20,
         "Memory for messages; the bodies of a deeper backlog lie on disk only. 0: no bound but the memory watermark.",
         minimum=0,
     )
