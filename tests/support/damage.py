@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from posthouse.core.errors import StorageError
 from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
-from tests.support.entries import DIRECTORY, SEGMENT_NAME, Contents, damaged_entries
+from tests.support.entries import DIRECTORY, SEGMENT_NAME, Contents, Entry, damaged_entries
 from tests.support.inmemory import Peer, World
 from tests.support.sample import Sample
 
@@ -151,15 +151,25 @@ def read(peer: Peer, queue: str) -> list[tuple[bytes, bool]]:
     ]
 
 
-def end_of(damaged: Contents, log: str) -> int:
-    """Where the log ends in the damaged copy, as far as file names and sizes say."""
+def ends_of(damaged: Contents, log: str) -> tuple[int, int]:
+    """Where the log begins and ends in the damaged copy, as far as file names and sizes say."""
     prefix = f"{DIRECTORY}/{log}/"
-    ends = [
-        int(path[-24:-4]) + len(data)
+    runs = [
+        (int(path[-24:-4]), int(path[-24:-4]) + len(data))
         for path, data in damaged.items()
         if path.startswith(prefix) and SEGMENT_NAME.fullmatch(path.removeprefix(prefix))
     ]
-    return max(ends, default=0)
+    return min(runs, default=(0, 0))[0], max((end for _, end in runs), default=0)
+
+
+def leaves_a_trace(entry: Entry, damaged: Contents, seen: Seen) -> bool:
+    """Whether a start can know that the entry was there.
+
+    What is cut off at the end leaves no trace in the log; what is missing at its beginning only in a snapshot.
+    """
+    first, end = ends_of(damaged, entry.log)
+    is_known = bool(seen.snapshot_start) and entry.log == "shard"
+    return entry.position < end and (is_known or entry.position >= first)
 
 
 def judge(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
@@ -186,7 +196,7 @@ def judge_served(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
             broken.append(f"{queue}: order")
         hit = {body for entry in bad for (n, _), body in entry.messages.items() if n == number}
         missing = sample.live[queue].difference(bodies)
-        if missing - hit and sample.is_known(queue, bad, end_of(damaged, "definitions")):
+        if missing - hit and sample.is_known(queue, bad, ends_of(damaged, "definitions")[1]):
             broken.append(f"{queue}: undamaged, but not served: {len(missing - hit)}")
         if sample.unexcused(queue, bodies, bad):
             broken.append(f"{queue}: acknowledged, but served again")
@@ -213,7 +223,7 @@ def judge_said(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
     # A file that was put aside, and named, is no part of the log any more.
     aside = [line.partition(": ")[0] for line in seen.lines if "put aside" in line]
     damaged = {path: data for path, data in damaged.items() if path not in aside}
-    visible = [entry for entry in bad if entry.position < end_of(damaged, entry.log)]
+    visible = [entry for entry in bad if leaves_a_trace(entry, damaged, seen)]
     hit = {body for entry in visible for body in entry.messages.values()}
     is_known = any(entry.queues for entry in visible) or any(
         hit.intersection(sample.live[queue]).difference(
@@ -223,10 +233,8 @@ def judge_said(sample: Sample, damaged: Contents, seen: Seen) -> list[str]:
     )
     if lost and is_known and not seen.lines:
         broken.append(f"{lost} messages lost in silence")
-    for entry in bad:
+    for entry in visible:
         end = entry.end
-        if entry.position >= end_of(damaged, entry.log):
-            continue  # what is cut off at the end leaves no trace in the log
         is_read = entry.log == "definitions" or entry.position >= seen.snapshot_start
         if is_read and not any(a < end and entry.position < b for a, b in seen.ranges[entry.log]):
             broken.append(f"{entry.log}: damage at {entry.position} was not reported")
