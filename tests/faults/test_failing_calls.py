@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import pathlib
 import subprocess
-import time
 
 import pytest
 
-from tests.support import link as amqp
 from tests.support.full_disk import drained
 from tests.support.nodes import PosthouseNode, lacks, require
+from tests.support.numbered import WINDOW, publish
 
 WHEN = 60
 MESSAGES = 3000
-WINDOW = 40
 STOP_S = 5.0
 CONFIG = """
 [limits]
@@ -46,30 +44,6 @@ def failing(strace: str, call: str, error: str, path: pathlib.Path, when: str) -
     return PosthouseNode(path / "data", options=["--config", str(config)], wrapper=wrapper)
 
 
-def publish(node: PosthouseNode) -> int:
-    """Publish until all is confirmed, or the connection ends; how many were confirmed."""
-    link = amqp.Link(node.port)
-    link.declare_queue("q")
-    link.select_confirms()
-    sent = confirmed = 0
-    deadline = time.monotonic() + 60
-    try:
-        while confirmed < MESSAGES:
-            assert time.monotonic() < deadline, f"{confirmed} of {sent} were confirmed"
-            while sent < MESSAGES and sent - confirmed < WINDOW:
-                body = sent.to_bytes(8, "big") + bytes(1000)
-                link.send(amqp.publisher("", "q") + amqp.persistent_content(body))
-                sent += 1
-            link.flush()
-            tags = [e.arguments[:8] for e in link.receive() if e.method == amqp.BASIC_ACK]
-            confirmed = max([confirmed, *(int.from_bytes(tag, "big") for tag in tags)])
-    except (amqp.Broken, OSError):
-        tags = [e.arguments[:8] for e in link.remains() if e.method == amqp.BASIC_ACK]
-        confirmed = max([confirmed, *(int.from_bytes(tag, "big") for tag in tags)])
-    link.close()
-    return confirmed
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "error"), [("fdatasync", "EIO"), ("fdatasync", "ENOSPC"), ("writev", "EIO")]
@@ -78,7 +52,7 @@ def test_a_failed_write_or_sync_ends_the_broker(
     strace: str, call: str, error: str, tmp_path: pathlib.Path
 ) -> None:
     node = failing(strace, call, error, tmp_path, str(WHEN)).start()
-    confirmed = publish(node)
+    confirmed = publish(node, MESSAGES, 1000)
     assert 0 < confirmed < MESSAGES
     assert node.wait_end(STOP_S) == 74
     assert "the journal failed" in node.stderr()
@@ -100,7 +74,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_nothing(
 ) -> None:
     node = failing(strace, "writev", "ENOSPC", tmp_path, when).start()
     try:
-        assert publish(node) == MESSAGES
+        assert publish(node, MESSAGES, 1000) == MESSAGES
         assert "the disk is full" in node.stderr()
         assert drained(node, MESSAGES) == MESSAGES
         node.check()

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import pathlib
 import queue
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from posthouse.broker.dispatch import Consumer
+from posthouse.journal.block import BlockTable, LogBuffer
 from posthouse.journal.local.committer import Commit, ThreadCommitter
 from posthouse.testing.files import MemoryFiles
+from posthouse.wire.amqp091 import methods
+from tests.support.full_disk import drained
 from tests.support.inmemory import World
+from tests.support.link import Link
+from tests.support.nodes import PosthouseNode, require
+from tests.support.numbered import publish
+
+# Of 100 KB each: more than there is room for.
+MESSAGES = 1500
 
 
 class _NoMemory:
@@ -92,3 +103,100 @@ def test_a_chore_that_breaks_off_does_not_keep_the_others_from_their_work(world:
     assert not world.housekeeping.is_idle
     world.loop.advance(0.1)
     assert world.housekeeping.is_idle
+
+
+def test_a_block_that_there_is_no_memory_for_leaves_the_log_whole() -> None:
+    """What is laid next must not lie in the block that was given up."""
+    table = BlockTable()
+    log = LogBuffer(table, True)
+    frame = bytes((16, 0, 0, 0, 7)) + bytes(11)
+    log.append(frame)
+    given_up = log.current
+    for block, _, _ in log.seal():
+        table.unpin(block)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            log.ensure(1 << 50)
+    position = log.position
+    log.append(frame)
+    (found,) = log.seal()
+    block, start, end = found
+    assert block is not given_up
+    assert block is table.blocks[block.id]
+    assert block.base + start == position
+    assert end - start == 40 + len(frame)
+    assert (block.refs, block.pins) == (2, 2)
+
+
+class _Greedy(Consumer):
+    """There is no memory for what it wants, until it is told so."""
+
+    has_memory = False
+
+    def take(self, limit: int) -> int:
+        if not self.has_memory:
+            raise MemoryError
+        return 0
+
+
+def test_a_pass_that_breaks_off_forgets_nobody(world: World) -> None:
+    """Neither the queue that had no memory, nor those behind it."""
+    peer = world.peer()
+    for name in ("greedy", "modest"):
+        peer.call(methods.QueueDeclare(queue=name, durable=True))
+    peer.call(methods.BasicConsume(queue="modest"))
+    queue = world.broker.vhosts["/"].queues["greedy"]
+    greedy = _Greedy(queue, 0)
+    queue.add_consumer(greedy)
+    peer.take()
+    octets = peer.publish_octets(b"greedy", b"1") + peer.publish_octets(b"modest", b"2")
+    with pytest.raises(MemoryError):
+        peer.octets(octets)
+    with pytest.raises(MemoryError):
+        world.loop.advance(0.2)
+    greedy.has_memory = True
+    world.loop.advance(0.2)
+    assert [body for _, body in peer.messages()] == [b"2"]
+    assert not world.dispatcher.has_dirty()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spare_mb", [2, 12, 24])
+def test_a_process_without_memory_keeps_what_it_confirmed(
+    spare_mb: int, tmp_path: pathlib.Path
+) -> None:
+    """It may end, or a connection may; what was confirmed is there at the next start, in order, whole."""
+    prlimit = require("prlimit")
+    node = PosthouseNode(tmp_path / "data").start()
+    taken = address_space(node)
+    node.terminate()
+    node.stop()
+    limit = taken + (spare_mb << 20)
+    node = PosthouseNode(tmp_path / "data", wrapper=[prlimit, f"--as={limit}"])
+    try:
+        node.launch()
+        if not node.wait_ready(20.0):
+            pytest.fail("it does not start: the margin is too small")
+        bystander = Link(node.port)
+        confirmed = publish(node, MESSAGES, 100_000)
+        assert 0 < confirmed < MESSAGES, "there was memory enough"
+        bystander.declare_queue("another")
+        bystander.close()
+        node.kill()
+    finally:
+        node.stop()
+    again = PosthouseNode(tmp_path / "data").start()
+    try:
+        assert "damage" not in again.stderr()
+        assert drained(again, confirmed) >= confirmed
+        again.check()
+        assert again.terminate() == 0
+    finally:
+        again.stop()
+
+
+def address_space(node: PosthouseNode) -> int:
+    """Octets of virtual memory that the process took at most."""
+    status = pathlib.Path(f"/proc/{node.pid}/status").read_text("ascii")
+    kilobytes = next(line for line in status.splitlines() if line.startswith("VmPeak:"))
+    return int(kilobytes.split()[1]) << 10

@@ -40,10 +40,10 @@ cdef class Dispatcher:
     cpdef note_change(self)
     @cython.locals(queue=QueueCore)
     cpdef void mark(self, QueueCore queue)
-    @cython.locals(queues=list, queue=QueueCore)
+    @cython.locals(queues=list, queue=QueueCore, done=Py_ssize_t)
     cpdef bint pump(self) except -1
     cpdef bint has_dirty(self)
-    @cython.locals(queues=list, queue=QueueCore)
+    @cython.locals(queues=list, queue=QueueCore, done=Py_ssize_t)
     cpdef void write_acks(self)
 
 cdef class QueueCore:

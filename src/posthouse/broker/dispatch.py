@@ -117,9 +117,17 @@ class Dispatcher:
             return False
         queues = self.dirty
         self.dirty = []
-        for queue in queues:
-            queue.dirty = False
-            queue.pump()
+        done = 0
+        try:
+            for queue in queues:
+                queue.dirty = False
+                queue.pump()
+                done += 1
+        except Exception:
+            # No memory for one of them, say: it and the others are not forgotten.
+            self.mark(queues[done])
+            self.dirty += queues[done + 1 :]
+            raise
         return True
 
     def has_dirty(self) -> bool:
@@ -130,8 +138,14 @@ class Dispatcher:
         """Append the gathered ack ranges of all queues to the shard log."""
         queues = self.acked
         self.acked = []
-        for queue in queues:
-            queue.write_acks()
+        done = 0
+        try:
+            for queue in queues:
+                queue.write_acks()
+                done += 1
+        except Exception:
+            self.acked = queues[done:] + self.acked
+            raise
 
 
 class QueueCore:

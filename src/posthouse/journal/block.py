@@ -342,8 +342,8 @@ class LogBuffer:
     def turn(self, size: int) -> None:
         """Close the open entry and go on in a fresh block with room for ``size`` bytes."""
         self.close_entry()
-        if self.current is not None:
-            self.table.unpin(self.current)
+        # Given up before a new one is there: without memory for that, nothing may be laid in it any more.
+        self.rotate()
         self.current = self.table.new(self.position, size)
         if self.durable:
             self.current.is_durable = True
@@ -352,9 +352,10 @@ class LogBuffer:
     def rotate(self) -> None:
         """Have what is appended next lie in a block of its own; nothing may be open."""
         assert self.entry_start < 0
-        if self.current is not None:
-            self.table.unpin(self.current)
+        block = self.current
+        if block is not None:
             self.current = None
+            self.table.unpin(block)
 
     def advance(self, size: int) -> None:
         """Account for one frame of ``size`` bytes laid at ``current.used``."""

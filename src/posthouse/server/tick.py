@@ -14,6 +14,8 @@ from posthouse.broker.dispatch import Dispatcher
 from posthouse.journal.api import Journal
 
 ROUNDS_MAX = 64
+# After a pass that broke off.
+RETRY_S = 0.1
 
 
 class Loop(Protocol):
@@ -77,25 +79,39 @@ class Tick:
                 touched = dispatcher.touched
                 if touched:
                     dispatcher.touched = []
-                    for session in touched:
-                        session.is_touched = False
-                        session.flush()
+                    self._flush(touched)
                 if not dispatcher.has_dirty() and not dispatcher.touched:
                     break
             else:
                 self._loop.call_soon(self.settle)
+        except Exception:
+            # No memory, say. What is left of the pass is marked still.
+            self._loop.call_later(RETRY_S, self.settle)
+            raise
         finally:
             self._running = False
         if dispatcher.acked and not self._acks_scheduled:
             self._acks_scheduled = True
             self._loop.call_later(self._ack_delay_s, self._commit_acks)
 
+    def _flush(self, sessions: list[Flushable]) -> None:
+        done = 0
+        try:
+            for session in sessions:
+                session.is_touched = False
+                session.flush()
+                done += 1
+        except Exception:
+            sessions[done].is_touched = True
+            self._dispatcher.touched += sessions[done:]
+            raise
+
     def commit(self) -> None:
         """Hand everything appended so far to the journal."""
         dispatcher = self._dispatcher
-        dispatcher.must_commit = False
         if dispatcher.acked:
             dispatcher.write_acks()
+        dispatcher.must_commit = False
         self._journal.commit()
         dispatcher.next_commit = self._journal.next_commit
         if self._journal.has_failed:
