@@ -41,7 +41,7 @@ class Broker:
         """
         try:
             self._load()
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise CorruptRecord(f"the definitions make no sense: {error!r}") from error
 
     def _load(self) -> None:
