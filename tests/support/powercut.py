@@ -84,11 +84,13 @@ class PowerCutRun(KillRun):
         self.go_on(cuts)
         return self.finish()
 
-    def cut_young(self, age_s: float) -> None:
-        """Start for the very first time, cut the power ``age_s`` after the process began, start again."""
-        end = time.monotonic() + age_s
+    def cut_young(self, age_s: float, *, from_ready: bool = False) -> None:
+        """Start for the very first time, cut the power ``age_s`` after the process began, or was ready, and start again."""
         self.node.launch()
-        if self.node.wait_ready(age_s):
+        if from_ready and not self.node.wait_ready(90.0):
+            raise RuntimeError(f"the node did not start: {self.node.stderr()[-1500:]}")
+        end = time.monotonic() + age_s
+        if from_ready or self.node.wait_ready(age_s):
             self._declare()
             self._is_declared = True
             self._load(max(0.0, end - time.monotonic()))
@@ -161,6 +163,8 @@ def run_young(
     cuts: int,
     make_node: Callable[[Path], Node],
     ages_s: Sequence[tuple[float, float]] = (STARTING_S, YOUNG_S),
+    *,
+    from_ready: bool = False,
 ) -> list[dict[str, Any]]:
     """As many nodes on new file systems, each cut once at an age out of one of ``ages_s`` in turn; returns a report of each."""
     choice = random.Random(seed)
@@ -172,7 +176,7 @@ def run_young(
             try:
                 run = PowerCutRun(node, disk, seed * 1000 + n)
                 run.recovery_cut = 0.0
-                run.cut_young(age_s)
+                run.cut_young(age_s, from_ready=from_ready)
                 about = {"options": options, "age_s": round(age_s, 3)}
                 reports.append({**about, **run.finish()})
             finally:
@@ -232,8 +236,10 @@ def rabbitmq_reports(seed: int, cuts: int, *, is_young: bool) -> list[dict[str, 
     for n in range(cuts if is_young else 1):
         try:
             if is_young:
-                # It takes four seconds and more to be ready.
-                found += run_young(seed + 2 * n, 1, make_node, [(1.0, 10.0)])
+                # It takes four seconds and more to be ready: every second one is cut within three seconds after that.
+                is_ready = n % 2 == 0
+                ages_s = [YOUNG_S if is_ready else (1.0, 6.0)]
+                found += run_young(seed + 2 * n, 1, make_node, ages_s, from_ready=is_ready)
             else:
                 found.append(run_continuing(seed, cuts, make_node, is_grown_up=True))
         except (RuntimeError, AssertionError, amqp.Broken) as error:
