@@ -8,7 +8,7 @@ Each breath ends at rest: publishers pause, everything is drained, and after `RE
 moments, which are alike:
 
 - resident memory: slope (least squares) below 1 MB a minute after the first quarter, in a run of half an hour or more;
-- descriptors and threads: none more than at the beginning;
+- descriptors and threads: none more than at the beginning, but for `PASSING` descriptors of a snapshot or segment that is just being written;
 - disk: three segments, two snapshots, the reserve and the definitions' log, at most `DEFINITIONS` octets; under load the message log is at
   most twice what is needed and three segments, besides what was published in the last `LAG_S` seconds;
 - every message was delivered and acknowledged, the queues are empty, and after an orderly restart they still are.
@@ -41,6 +41,7 @@ RESERVE = 1 << 20
 DEEP_OCTETS = 64 * MB
 FLOW_OCTETS = 8 * MB
 DEFINITIONS = 1 << 19
+PASSING = 2
 REST_S = 3.0
 DRAIN_S_MAX = 120.0
 CHURN_EVERY_S = 0.05
@@ -295,7 +296,7 @@ def judge(run: Soak, figures: dict[str, float], duration_s: float) -> None:
         assert figures["rest_slope_mb_per_min_max"] < SLOPE_MB_PER_MIN_MAX, figures
     first = run.rests[0]
     for rest in run.rests:
-        assert rest.descriptors <= first.descriptors, (first, rest)
+        assert rest.descriptors <= first.descriptors + PASSING, (first, rest)
         assert rest.threads <= first.threads, (first, rest)
         assert rest.disk.get("shard", 0) <= 3 * SEGMENT, rest
         assert rest.disk.get("definitions", 0) <= DEFINITIONS, rest

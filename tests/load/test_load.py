@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("is_killed", [True, False])
 def test_a_backlog_comes_back_soon(is_killed: bool) -> None:
-    figures = posthouse_restarts(20_000, is_killed=is_killed, rounds=2)
+    figures = posthouse_restarts(20_000, is_killed=is_killed, rounds=2, start_s_max=10)
     assert figures["messages"] == 20_000
 
 
@@ -53,17 +53,17 @@ def test_clients_beyond_the_limit_of_open_files_wait() -> None:
 
 
 def test_a_slow_disk_delays_only_who_waits_for_it() -> None:
-    figures = slow_disk(800, seconds=3)
-    assert figures["confirm_wait_s_max"] >= 0.75
-    assert figures["transient_p99_ms_max"] < 400
-    assert figures["heartbeat_gap_s_max"] < 1.9
+    figures = slow_disk(1500, seconds=3)
+    assert figures["confirm_wait_s_max"] >= 1.4
+    assert figures["transient_p99_ms_max"] < 700
+    assert figures["heartbeat_gap_s_max"] < 2.5
 
 
 def test_a_mixed_load_leaves_nothing_behind() -> None:
-    figures = soak(12, 4, seed=0)
+    figures = soak(8, 4, seed=0)
     assert figures["breaths"] >= 2
-    assert figures["published"] > 20_000
-    assert figures["churn_rounds"] > 40
-    assert figures["redeliveries"] > 100
+    assert figures["published"] > 5_000
+    assert figures["churn_rounds"] > 15
+    assert figures["redeliveries"] > 20
     assert figures["resident_mb_max"] < 150
     assert figures["rest_resident_mb_max"] < 80
