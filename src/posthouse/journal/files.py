@@ -37,7 +37,7 @@ class Files(Protocol):
     """A file system."""
 
     def make_directory(self, path: str) -> None:
-        """Create ``path`` with mode 0700 where it is missing, parents included, and sync its parent."""
+        """Create ``path`` with mode 0700 where it is missing, parents included, and sync its parent in every case."""
 
     def create(self, path: str) -> File:
         """Create a new file (it must not exist), mode 0600. Durable by name only after `sync_directory`."""

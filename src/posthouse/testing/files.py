@@ -232,11 +232,12 @@ class MemoryFiles:
 
     def make_directory(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
+        parent = path.rpartition("/")[0]
         if path in self.directories:
+            self.sync_directory(parent)
             return
         self.called("make_directory", path)
-        parent = path.rpartition("/")[0]
-        if parent:
+        if parent and parent not in self.directories:
             self.make_directory(parent)
         self.directories.add(path)
         self._note(Make(path))

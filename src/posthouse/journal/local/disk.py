@@ -61,10 +61,14 @@ class DiskFiles:
 
     def make_directory(self, path: str) -> None:
         """See `posthouse.journal.files.Files`."""
-        if os.path.isdir(path):
-            return
         parent = os.path.dirname(os.path.abspath(path))
-        self.make_directory(parent)
+        if os.path.isdir(path):
+            # Whoever made it may have been killed before the sync. A parent that we may not read is an operator's.
+            with contextlib.suppress(PermissionError):
+                self.sync_directory(parent)
+            return
+        if not os.path.isdir(parent):
+            self.make_directory(parent)
         os.mkdir(path, DIRECTORY_MODE)
         self.sync_directory(parent)
 

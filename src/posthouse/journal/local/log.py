@@ -119,6 +119,10 @@ class LocalLog:
             self._files.sync_directory(self._directory)
         else:
             self._file = self._files.open_append(self._path(self._bases[-1]))
+            # Whoever wrote it may have been killed before the sync: what was read is on the disk from the claim on, its name too.
+            self._dirty = True
+            if self._sync:
+                self._files.sync_directory(self._directory)
         self._active_size = position - self._bases[-1]
         self.buffer.begin(position, epoch + 1)
         self._claim(claimant)
