@@ -167,11 +167,12 @@ class QueueIndex:
             if is_peek and not isinstance(found, bytearray):
                 if found != self.copy_of:
                     self.copy = bytearray(self.ring_max * 16)
-                    self.copy_of = found
+                    self.copy_of = -1
                     if self.pages is None or not self.pages.load(
                         found, self.copy, self.ring_max * 16
                     ):
                         raise OSError(f"page {found} of a queue's index cannot be read")
+                    self.copy_of = found
                 self.cw = mem.words(self.copy)
             else:
                 ring = self.fetched(found)

@@ -133,8 +133,11 @@ def test_messages_of_a_lost_page_of_an_index_are_there_after_the_next_start(how:
     assert case.drain() == sorted(set(range(90)) - set(found))
 
 
+@pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("chore", ["snapshotter", "cleaner"])
-def test_a_chore_that_cannot_read_an_index_gives_up_and_may_be_begun_again(chore: str) -> None:
+def test_a_chore_that_cannot_read_an_index_gives_up_and_may_be_begun_again(
+    chore: str, how: str
+) -> None:
     case = DeepCase()
     case.refuse_one_read()
     for _ in range(2):
@@ -144,5 +147,5 @@ def test_a_chore_that_cannot_read_an_index_gives_up_and_may_be_begun_again(chore
         assert case.world.housekeeping.is_idle
     assert case.world.snapshotter.taken == (chore == "snapshotter")
     case.world.run_later()
-    case.restart("stop")
+    case.restart(how)
     assert case.drain() == list(range(90))
