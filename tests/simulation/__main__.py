@@ -67,7 +67,7 @@ def many(seeds: range) -> int:
                 f"{done} of {len(seeds)} seeds, {len(failed)} failed, about {left:.0f} s left",
                 file=sys.stderr,
             )
-    print({key: round(value, 1) for key, value in sorted(total.items())})
+    print({key: round(value, 2) for key, value in sorted(total.items())})
     took = time.monotonic() - begin
     print(
         f"{len(seeds)} seeds in {took:.1f} s ({1000 * took / len(seeds):.0f} ms each), failed: {failed or 'none'}"

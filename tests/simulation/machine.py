@@ -75,6 +75,9 @@ class Machine:
             disk_free=lambda _: self.files.memory.room() if s.is_short_of_disk else self.disk_free,
             ring_max=s.ring_max,
             slice_entries=s.slice_entries,
+            slice_rows=s.slice_rows,
+            batch_bytes=s.batch_bytes,
+            dead_min=s.dead_min,
             block_size=s.block_size,
             process_id=self.lives,
         )

@@ -26,18 +26,8 @@ from tests.simulation.topology import ADDRESSES, QUEUES, VOLATILE, Facts, Founde
 
 ROLES = ((Producer, 30), (TxProducer, 10), (Consumer, 35), (Getter, 8), (Mover, 10), (Meddler, 7))
 CALLS = (
-    "",
-    "",
-    "",
-    "append",
-    "datasync",
-    "create",
-    "sync_directory",
-    "unlink",
-    "truncate",
-    "rename",
-    "read_at",
-    "reserve",
+    *("", "", "", "append", "append", "append", "datasync", "datasync", "create", "sync_directory"),
+    *("unlink", "truncate", "rename", "read_at", "reserve"),
 )
 OPENING_CALLS = (*CALLS, "read", "list", "size", "open_append", "make_directory")
 # Virtual seconds within which everything must come to rest when nothing is in the way.
@@ -183,8 +173,8 @@ class Simulation:
             deliveries=self.model.delivered_count,
             messages=len(self.sizes),
             events=self.loop.events,
-            simulated_s=self.loop.now - 1000.0,
             forgotten_acks=self.model.forgotten,
+            simulated_hours=(self.loop.now - 1000.0) / 3600,
             violations=0,
         )
         return {**self.figures, "oldest_forgotten_ack_s_max": self.model.oldest_forgotten_s}
@@ -299,6 +289,10 @@ class Simulation:
 
     def _bury(self, kind: str, *, is_clean: bool) -> Death:
         self.loop.note(f"dead by {kind}")
+        if self.node is not None:
+            self.figures["snapshots"] += self.node.snapshotter.taken
+            self.figures["octets_moved"] += self.node.cleaner.octets_moved
+            self.figures["rewritten"] += self.node.rewriter.rewritten
         self.network.die()
         self.loop.forget_all()
         self._clients.clear()

@@ -17,6 +17,9 @@ class Switches:
     block_size: int
     ring_max: int
     slice_entries: int
+    slice_rows: int
+    batch_bytes: int
+    dead_min: int
     message_memory: int
     snapshot_bytes: int
     reserve_bytes: int
@@ -54,6 +57,9 @@ def draw(choice: random.Random) -> Switches:
         block_size=pick((512, 1024, 4096, 8192, 65536, 0)),
         ring_max=pick((16, 16, 32, 256, 65536)),
         slice_entries=pick((1, 3, 7, 50, 65536)),
+        slice_rows=pick((1, 3, 128)),
+        batch_bytes=pick((1, 1000, 10_000, 4 << 20)),
+        dead_min=pick((0, 0, 5, 1000)),
         message_memory=pick((1, 1, 4096, 65536, 1 << 20, 0)),
         snapshot_bytes=pick((4096, 8192, 32768, 1 << 20)),
         reserve_bytes=pick((0, 4096, 16384)),

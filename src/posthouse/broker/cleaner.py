@@ -47,12 +47,14 @@ class Cleaner:
         *,
         commit: Callable[[], object],
         slice_entries: int = SLICE,
+        batch_bytes: int = BATCH,
     ) -> None:
         self._broker = broker
         self._dispatcher = dispatcher
         self._journal = journal
         self._commit = commit
         self._slice_entries = slice_entries
+        self._batch_bytes = batch_bytes
         self._steps: Iterator[None] | None = None
         # Moves on their way to the disk: the commit that has it, the block, its new place.
         self._pending: list[tuple[int, Block, int]] = []
@@ -166,7 +168,7 @@ class Cleaner:
             block.is_watched = False
             if block.refs:
                 batch += self._append(log, census, block)
-            if batch >= BATCH:
+            if batch >= self._batch_bytes:
                 batch = 0
                 yield from self._until_durable()
         yield from self._until_durable()

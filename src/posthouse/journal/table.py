@@ -36,6 +36,7 @@ class Table:
     Attributes:
         on_change: called after every change (the node marks that a commit is due).
         changes: how many changes the log holds, live and dead.
+        dead_min: `DEAD_MIN`, or what a test has instead.
         removed: kind and last value of rows that `replay` saw removed; the owner empties it.
     """
 
@@ -44,6 +45,7 @@ class Table:
         self._kinds: dict[str, dict[Key, Value]] = {}
         self.on_change: Callable[[], object] = lambda: None
         self.changes = 0
+        self.dead_min = DEAD_MIN
         self.removed: list[tuple[str, Value]] = []
 
     def items(self, kind: str) -> Iterator[tuple[Key, Value]]:
@@ -102,7 +104,7 @@ class Table:
     def is_mostly_dead(self) -> bool:
         """Whether rewriting the log would be worth it."""
         dead = self.changes - self.live()
-        return dead > DEAD_MIN and dead > self.live()
+        return dead > self.dead_min and dead > self.live()
 
     @property
     def is_kept(self) -> bool:

@@ -118,8 +118,11 @@ class Node:
             self.journal,
             commit=self.tick.commit,
             slice_entries=surroundings.slice_entries,
+            batch_bytes=surroundings.batch_bytes,
         )
-        self.rewriter = Rewriter(self.journal, commit=self.tick.commit)
+        self.rewriter = Rewriter(
+            self.journal, commit=self.tick.commit, slice_rows=surroundings.slice_rows
+        )
         self.housekeeping = Housekeeping((self.snapshotter, self.cleaner, self.rewriter))
         self.services = self._make_services()
         self.door = self._make_door()
@@ -142,6 +145,7 @@ class Node:
             segment_size=self._config.log.segment_size_bytes,
             reserve_size=self._config.log.reserve_bytes,
         )
+        journal.table.dead_min = self._surroundings.dead_min
         try:
             if self._config.log.on_damage == "stop":
                 self._refuse_damage(os.path.abspath(node.data_dir))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from posthouse.broker.cleaner import BATCH
 from posthouse.broker.index import RING_MAX
 from posthouse.broker.snapshotter import SLICE
 from posthouse.core.clock import Clock
@@ -20,6 +21,8 @@ from posthouse.journal.files import Files
 from posthouse.journal.local.committer import ThreadCommitter
 from posthouse.journal.local.disk import DiskFiles
 from posthouse.journal.local.journal import CommitterFactory
+from posthouse.journal.rewriter import SLICE as SLICE_ROWS
+from posthouse.journal.table import DEAD_MIN
 from posthouse.protocols.amqp091.session import Session, Transport
 from posthouse.server.clock import SystemClock
 from posthouse.server.descriptors import connection_room
@@ -70,7 +73,8 @@ class Surroundings:
     Attributes:
         connection_room: how many connections the system has descriptors for.
         make_door: called with the loop, the tick, the clock, the maker of sessions and the bounds of `AmqpConfig`.
-        ring_max, slice_entries, block_size: sizes that tests make small to meet their edges; a block size of 0 is the usual one.
+        ring_max, slice_entries, slice_rows, batch_bytes, dead_min, block_size: sizes that tests make small to meet their edges; a block
+            size of 0 is the usual one.
         process_id: noted in the log's claims.
     """
 
@@ -86,6 +90,9 @@ class Surroundings:
     connection_room: int = 1 << 30
     ring_max: int = RING_MAX
     slice_entries: int = SLICE
+    slice_rows: int = SLICE_ROWS
+    batch_bytes: int = BATCH
+    dead_min: int = DEAD_MIN
     block_size: int = 0
     process_id: int = field(default_factory=os.getpid)
 
