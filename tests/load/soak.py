@@ -8,7 +8,7 @@ Each breath ends at rest: publishers pause, everything is drained, and after `RE
 moments, which are alike:
 
 - resident memory: slope (least squares) below 1 MB a minute after the first quarter, in a run of half an hour or more;
-- descriptors and threads: none more than at the beginning, but for `PASSING` descriptors of a snapshot or segment that is just being written;
+- descriptors and threads: none more than at the beginning, but for `PASSING` descriptors of files that are just being written;
 - disk: three segments, two snapshots, the reserve and the definitions' log, at most `DEFINITIONS` octets; under load the message log is at
   most twice what is needed and three segments, besides what was published in the last `LAG_S` seconds;
 - every message was delivered and acknowledged, the queues are empty, and after an orderly restart they still are.
