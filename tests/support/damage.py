@@ -165,10 +165,10 @@ def ends_of(damaged: Contents, log: str) -> tuple[int, int]:
 def leaves_a_trace(entry: Entry, damaged: Contents, seen: Seen) -> bool:
     """Whether a start can know that the entry was there.
 
-    What is cut off at the end leaves no trace in the log; what is missing at its beginning only in a snapshot.
+    What is cut off at the end leaves no trace in the log; what is missing at its beginning only in a snapshot that begins behind that.
     """
     first, end = ends_of(damaged, entry.log)
-    is_known = bool(seen.snapshot_start) and entry.log == "shard"
+    is_known = first <= seen.snapshot_start and entry.log == "shard"
     return entry.position < end and (is_known or entry.position >= first)
 
 
