@@ -81,7 +81,7 @@ def run(seed: int, count: int = PER_UNIT) -> Figures:
     for one in range(seed * count, (seed + 1) * count):
         findings, repaired = try_one(one)
         figures.update(directories=1, findings=findings, repaired=repaired)
-    return figures
+    return dict(figures)
 
 
 CAMPAIGN = Campaign(

@@ -106,7 +106,7 @@ def flips(seed: int, slices: int = SLICES) -> Figures:
         if n % slices == seed % slices:
             count["positions"] += 1
             count[try_one(sample, damaged, what)] += 1
-    return count
+    return dict(count)
 
 
 def sample_for(seed: int) -> Sample:
@@ -135,7 +135,7 @@ def run(seed: int, count: int = SPOILED_PER_UNIT) -> Figures:
     for one in range(seed * count, (seed + 1) * count):
         figures["directories"] += 1
         figures[spoiled_once(one)[1]] += 1
-    return figures
+    return dict(figures)
 
 
 CAMPAIGN = Campaign(
