@@ -116,7 +116,7 @@ class NodeConfig(Section):
     durability: str = _setting(
         "fsync",
         "When a commit counts as done: `fsync` after the disk has it, `os` after the operating "
-        "system has it (survives a crash of the broker, not of the machine).",
+        "system has it (survives a crash of the broker, not of the machine; definitions are synced all the same).",
         choices=DURABILITIES,
     )  # fmt: skip
     log_level: str = _setting(

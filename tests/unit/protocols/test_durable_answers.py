@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -121,3 +122,21 @@ def test_a_transaction_is_answered_when_it_is_on_disk(slow: SlowDisk, what: str)
     assert answers(peer) == []
     slow.disk()
     assert answers(peer) == ["TxCommitOk"]
+
+
+def test_definitions_are_synced_whatever_messages_are() -> None:
+    """With ``durability = os`` a power cut may take messages, never what would make the rest of the directory useless."""
+    files = MemoryFiles()
+    world = World("/data", files=files, durability="os")
+    peer = world.peer()
+    peer.call(DECLARE)
+    peer.call(methods.ConfirmSelect())
+    peer.publish(b"q", b"x", properties=PERSISTENT)
+    world.settle()
+    assert "BasicAck" in answers(peer)
+    counts = set()
+    for seed in range(20):
+        after = World("/data", files=files.crash(random.Random(seed)), durability="os")
+        assert "q" in after.broker.vhosts["/"].queues
+        counts.add(after.recovered)
+    assert counts == {0, 1}

@@ -85,7 +85,8 @@ class LocalJournal:
             f"{directory}/definitions",
             LogBuffer(blocks, True),
             segment_size=segment_size,
-            sync=sync,
+            # Always: they are few, and a start without them would have messages of queues that nobody knows.
+            sync=True,
             first=DEFINITIONS_START,
         )
         self._shard = LocalLog(
