@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from posthouse.broker.queues.queue import Queue
@@ -70,6 +71,7 @@ class Simulation:
         self._has_stopped = False
         self._trouble_at = math.inf
         self._is_doubtful = False
+        self._unexamined: Death | None = None
 
     def _tell(self, what: str) -> None:
         assert self.loop.on_note is not None
@@ -211,6 +213,7 @@ class Simulation:
     def _start_node(self, before: Death | None) -> None:
         self._has_stopped = False
         self._trouble_at = math.inf
+        self._unexamined = before
         for _ in range(10):
             try:
                 self.node = Node(self.machine.config(), self.machine.surroundings())
@@ -233,7 +236,7 @@ class Simulation:
             with self.files.quietly():
                 self.facts.compare(self.node.broker.vhosts["/"], before)
                 self.model.found(Inspector(self.node).all_ready(), before)
-        self._recovered = True
+        self._unexamined = None
         self.node.listen()
         for _ in range(self.switches.clients):
             self._come_later()
@@ -298,6 +301,9 @@ class Simulation:
         self._clients.clear()
         self.model.die()
         death = Death(kind, self.loop.now, is_clean, self._trouble_at)
+        if self._unexamined is not None:
+            # It died while it started: what the life before it left is still to be looked at.
+            death = replace(self._unexamined, kind=f"{self._unexamined.kind} and {kind}")
         if not self.files.dead_by and self.switches.durability == "fsync" and not self._is_doubtful:
             if self.choice.random() < 0.5:
                 # Power goes while nothing runs: after an orderly stop everything is on the disk.
