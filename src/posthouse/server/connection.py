@@ -175,8 +175,12 @@ class Connection:
                 self._watch()
 
     def on_fault(self) -> None:
-        """Drop this connection; the others go on."""
-        self.close()
+        """Something unexpected, no memory among it: end this connection, and say so if that is still possible (P14)."""
+        try:
+            self.session.on_fault()
+            self.flush()
+        except Exception:
+            self.close()
 
     def pause(self) -> None:
         """Stop reading (back-pressure on a publisher); `resume` is certain to follow or the connection ends."""

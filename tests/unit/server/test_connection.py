@@ -201,3 +201,32 @@ def test_a_handshake_has_one_deadline(server: Server) -> None:
     assert len(server.listener.connections) == 1
     for client in (opened, slow):
         client.socket.close()
+
+
+def test_what_has_no_memory_ends_its_connection_with_541_and_no_other(server: Server) -> None:
+    client, other = Client(server), Client(server)
+    client.open()
+    other.open()
+    connection = next(iter(server.listener.connections))
+
+    def no_memory(_data: bytearray, _size: int) -> int:
+        raise MemoryError
+
+    connection.session.receive = no_memory  # type: ignore[method-assign]
+    qos = method_frame(1, methods.BasicQos().encode())
+    client.send(qos)
+    client.wait_for(1)
+    close = methods.decode_method(client.frames[0][2])
+    assert isinstance(close, methods.ConnectionClose)
+    assert close.reply_code == 541
+    other.send(qos)
+    other.wait_for(1)
+    assert methods.decode_method(other.frames[0][2]) == methods.BasicQosOk()
+    for _ in range(8):
+        server.clock.advance(1.0)
+        server.listener.sweep()
+    client.receive()
+    assert client.is_ended
+    assert len(server.listener.connections) == 1
+    client.socket.close()
+    other.socket.close()

@@ -335,6 +335,14 @@ class Session(ConnectionCore):
             self._finish()
         self.stopped = True
 
+    def on_fault(self) -> None:
+        """The owner could not handle what came in: nothing of the client's is understood any more."""
+        self.fail(AmqpError(541, "the broker could not handle what was sent"))
+        if not self.is_finished:
+            # The socket stays open for a while: closed with input unread, it would take our answer with it.
+            self.state = State.LINGERING
+        self.stopped = True
+
     # --- connection methods ---------------------------------------------------------------------
 
     def _on_connection_method(self, method: methods.Method) -> None:
