@@ -82,6 +82,8 @@ cdef class QueueCore:
     cpdef void requeue(self, uint64_t sequence, uint32_t block_id, uint32_t offset, uint32_t size, uint32_t flags)
     @cython.locals(at=Py_ssize_t, p="unsigned char *")
     cdef void close_range(self)
+    @cython.locals(dispatcher=Dispatcher, log=LogBuffer, first=uint64_t, position=uint64_t)
+    cpdef settle_all_but(self, list held)
     @cython.locals(log=LogBuffer, size=Py_ssize_t, block=Block, p="unsigned char *", at=Py_ssize_t, source="unsigned char *")
     cdef void flush_ranges(self)
     cdef void write_acks(self)

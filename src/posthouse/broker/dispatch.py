@@ -322,6 +322,28 @@ class QueueCore:
             self.range_count = 0
         self.flush_ranges()
 
+    def settle_all_but(self, held: list[int]) -> None:
+        """Acknowledge everything of the queue but the messages at the log positions ``held``, in rising order.
+
+        For messages that no entry names any more, since a page of the index is lost.
+        """
+        dispatcher = self.dispatcher
+        log = dispatcher.durable
+        if log is None:
+            return
+        if self.ack_count:
+            self.close_range()
+            self.ack_count = 0
+        first = 0
+        for position in [*held, log.position]:
+            if position > first:
+                self.ack_first = first
+                self.ack_last = position - 1
+                self.close_range()
+            first = position + 1
+        self.index.entries_lost = 0
+        dispatcher.acked.append(self)
+
     def drop_ready(self) -> int:
         """Settle every ready message (purge); returns how many."""
         index = self.index

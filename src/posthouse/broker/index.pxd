@@ -27,7 +27,7 @@ cdef class QueueIndex:
     cdef unsigned int *cw
     cdef bytearray copy
     cdef Py_ssize_t copy_of
-    cdef readonly uint64_t entries_lost
+    cdef public uint64_t entries_lost
     cdef bytearray returned
     cdef unsigned int *r
     cdef unsigned char *rb

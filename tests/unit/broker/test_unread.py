@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 
 import pytest
 
@@ -149,3 +150,57 @@ def test_a_chore_that_cannot_read_an_index_gives_up_and_may_be_begun_again(
     case.world.run_later()
     case.restart(how)
     assert case.drain() == list(range(90))
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "power"])
+def test_a_purge_takes_what_a_lost_page_of_the_index_named(how: str) -> None:
+    """But not what consumers hold, on either side of the page."""
+    files = MemoryFiles()
+    world = World("/data", files=files, durability="fsync", memory_max=1, ring_max=16)
+    peer, other = world.peer(), world.peer()
+    peer.call(methods.QueueDeclare(queue="q", durable=True))
+    peer.call(methods.QueueDeclare(queue="untouched", durable=True))
+    persistent = BasicProperties(delivery_mode=2)
+    for number in range(200):
+        peer.publish(b"q", b"%03d" % number, properties=persistent)
+        peer.publish(b"untouched", b"%03d" % number, properties=persistent)
+    world.run_later()
+
+    def no_page(name: str, path: str) -> None:
+        if name == "read_at" and path.endswith(".page"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    held: list[bytes] = []
+    files.on_call = no_page
+    for _ in range(60):
+        other.take()
+        other.send(methods.BasicGet(queue="q"))
+        held += [body for _, body in other.messages()]
+    files.on_call = lambda _, __: None
+    queue = world.broker.vhosts["/"].queues["q"]
+    assert queue.index.entries_lost
+    assert held != [b"%03d" % number for number in range(len(held))]
+    assert isinstance(peer.call(methods.QueuePurge(queue="q")), methods.QueuePurgeOk)
+    assert not queue.index.entries_lost
+    peer.publish(b"q", b"new", properties=persistent)
+    world.run_later()
+    if how == "stop":
+        peer.close()
+        other.close()
+        world.stop()
+    files = files.crash(random.Random(1)) if how == "power" else files.kill()
+    again = World("/data", files=files, durability="fsync")
+    assert bodies_of(again, "q") == [*held, b"new"]
+    assert bodies_of(again, "untouched") == [b"%03d" % number for number in range(200)]
+
+
+def bodies_of(world: World, queue: str) -> list[bytes]:
+    """All messages of a queue, in order."""
+    peer = world.peer()
+    found: list[bytes] = []
+    while True:
+        peer.send(methods.BasicGet(queue=queue, no_ack=True))
+        got = peer.messages()
+        if not got:
+            return found
+        found.append(got[0][1])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from posthouse.broker.dispatch import Consumer, Dispatcher, QueueCore
+from posthouse.broker.held import held_positions
 
 
 class Queue(QueueCore):
@@ -89,7 +90,11 @@ class Queue(QueueCore):
     def purge(self) -> int:
         """Drop the ready messages; returns how many. Durable once the next commit is done."""
         count = self.drop_ready()
-        if count and self.queue_id:
+        is_incomplete = self.index.entries_lost > 0
+        if is_incomplete and self.queue_id:
+            # What a lost page named is purged like the rest, or it would come back with the next start.
+            self.settle_all_but(held_positions(self))
+        if (count or is_incomplete) and self.queue_id:
             self.dispatcher.note_change()
         return count
 
