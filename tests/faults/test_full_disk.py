@@ -25,16 +25,6 @@ def confirmed_tags(peer: Peer) -> int:
     return max(acks, default=0)
 
 
-def bodies(peer: Peer, queue: str) -> list[bytes]:
-    found = []
-    while True:
-        peer.send(methods.BasicGet(queue=queue, no_ack=True))
-        got = peer.messages()
-        if not got:
-            return found
-        found.append(got[0][1])
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_commits_wait_for_space_and_lose_nothing(seed: int) -> None:
     choice = random.Random(seed)
@@ -61,7 +51,7 @@ def test_commits_wait_for_space_and_lose_nothing(seed: int) -> None:
     crashed = files.crash(choice)
     crashed.capacity = 1 << 62
     survivor = World("/data", files=crashed, segment_size=8192)
-    found = bodies(survivor.peer(), "q")
+    found = survivor.peer().drain("q")
     assert found == sent[: len(found)]
     assert len(found) >= confirmed
     # Space comes back.
@@ -71,7 +61,7 @@ def test_commits_wait_for_space_and_lose_nothing(seed: int) -> None:
     assert max(confirmed, confirmed_tags(peer)) == len(sent)
     world.journal.check_space()
     assert not world.journal.is_full
-    assert bodies(peer, "q") == sent
+    assert peer.drain("q") == sent
     world.stop()
 
 
@@ -90,7 +80,7 @@ def test_acknowledgements_go_on_with_the_reserve() -> None:
         world.run_later()
     assert world.journal.is_full
     again = World("/data", files=files.kill(), segment_size=8192)
-    assert bodies(again.peer(), "q") == []
+    assert again.peer().drain("q") == []
 
 
 def test_a_sync_that_says_no_space_is_final() -> None:

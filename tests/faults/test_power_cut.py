@@ -78,17 +78,6 @@ def test_the_power_cut_sees_confirms_before_the_sync() -> None:
 # ---- in memory
 
 
-def bodies(peer: Peer, queue: str) -> list[bytes]:
-    """All messages of a queue, with their flags looked at."""
-    found = []
-    while True:
-        peer.send(methods.BasicGet(queue=queue, no_ack=True))
-        got = peer.messages()
-        if not got:
-            return found
-        found.append(got[0][1])
-
-
 class Load:
     """Publishes with confirms to three queues and takes from them, until the disk fails at a call given by ``choice``."""
 
@@ -161,7 +150,7 @@ def lost_in_memory(seed: int, durability: str) -> int:
             assert durability == "os", f"{queue} was declared"
             lost += len(load.confirmed.intersection(load.sent[queue]))
             continue
-        found = bodies(peer, queue)
+        found = peer.drain(queue)
         expected = iter(load.sent[queue])
         assert all(body in expected for body in found), f"{queue}: order, or a wrong body"
         wanted = load.confirmed.intersection(load.sent[queue]) - load.acked

@@ -291,6 +291,16 @@ class Peer:
             channel, 60, raw, body, frame_max
         )
 
+    def drain(self, queue: str) -> list[bytes]:
+        """Get and acknowledge everything that a queue has; the bodies, in order."""
+        found: list[bytes] = []
+        while True:
+            self.send(methods.BasicGet(queue=queue, no_ack=True))
+            got = self.messages()
+            if not got:
+                return found
+            found.append(got[0][1])
+
     def messages(self) -> list[tuple[Any, bytes]]:
         """The deliveries received so far: (deliver or get-ok or return, body); forgets everything."""
         found: list[tuple[Any, bytes]] = []

@@ -190,17 +190,5 @@ def test_a_purge_takes_what_a_lost_page_of_the_index_named(how: str) -> None:
         world.stop()
     files = files.crash(random.Random(1)) if how == "power" else files.kill()
     again = World("/data", files=files, durability="fsync")
-    assert bodies_of(again, "q") == [*held, b"new"]
-    assert bodies_of(again, "untouched") == [b"%03d" % number for number in range(200)]
-
-
-def bodies_of(world: World, queue: str) -> list[bytes]:
-    """All messages of a queue, in order."""
-    peer = world.peer()
-    found: list[bytes] = []
-    while True:
-        peer.send(methods.BasicGet(queue=queue, no_ack=True))
-        got = peer.messages()
-        if not got:
-            return found
-        found.append(got[0][1])
+    assert again.peer().drain("q") == [*held, b"new"]
+    assert again.peer().drain("untouched") == [b"%03d" % number for number in range(200)]

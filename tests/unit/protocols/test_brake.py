@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from posthouse.core.config import LimitsConfig
-from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.inmemory import Peer, World
-from tests.support.journals import StepCommitter
+from tests.support.slowdisk import SlowDisk
 
 HIGH = 65536
 PERSISTENT = BasicProperties(delivery_mode=2)
 
 
-class SlowDisk:
-    """A world whose commits are carried out when `disk` says so."""
-
-    def __init__(self) -> None:
-        self.world = World(
-            "/data",
-            files=MemoryFiles(),
-            make_committer=self._make,
-            limits=LimitsConfig(unsynced_high_water_bytes=HIGH),
-        )
-        self.disk()
-
-    def _make(self, *arguments: Any) -> StepCommitter:
-        self.committer = StepCommitter(*arguments)
-        return self.committer
-
-    def disk(self) -> None:
-        """Everything handed over is written, synced and reported, again until nothing is left."""
-        while self.committer.queue or self.committer.written:
-            self.committer.write()
-            self.committer.sync()
-            self.world.settle()
-
-    def peer(self) -> Peer:
-        peer = Peer(self.world)
-        peer.open(channel=False)
-        peer.send(methods.ChannelOpen(), methods.QueueDeclare(queue="q", durable=True))
-        self.disk()
-        peer.send(methods.ConfirmSelect())
-        peer.publish(b"q", b"first", properties=PERSISTENT)
-        self.disk()
-        peer.take()
-        return peer
+def publisher(slow: SlowDisk) -> Peer:
+    """A client that has published to the durable queue ``q``, and waits for nothing."""
+    peer = slow.peer()
+    peer.send(methods.QueueDeclare(queue="q", durable=True))
+    slow.disk()
+    peer.send(methods.ConfirmSelect())
+    peer.publish(b"q", b"first", properties=PERSISTENT)
+    slow.disk()
+    peer.take()
+    return peer
 
 
 @pytest.fixture
 def slow() -> SlowDisk:
-    return SlowDisk()
+    return SlowDisk(LimitsConfig(unsynced_high_water_bytes=HIGH))
 
 
 def fill(peer: Peer) -> int:
@@ -68,7 +42,7 @@ def fill(peer: Peer) -> int:
 
 
 def test_a_disk_that_does_not_keep_up_stops_publishers(slow: SlowDisk) -> None:
-    peer, idle = slow.peer(), slow.peer()
+    peer, idle = publisher(slow), publisher(slow)
     assert HIGH * 0.8 < fill(peer) < HIGH * 2
     assert not idle.is_paused
     slow.disk()
@@ -78,7 +52,7 @@ def test_a_disk_that_does_not_keep_up_stops_publishers(slow: SlowDisk) -> None:
 
 
 def test_they_go_on_when_half_is_there(slow: SlowDisk) -> None:
-    peer = slow.peer()
+    peer = publisher(slow)
     fill(peer)
     first = len(slow.committer.queue)
     assert first
@@ -92,16 +66,16 @@ def test_they_go_on_when_half_is_there(slow: SlowDisk) -> None:
 
 
 def test_who_publishes_nothing_is_not_stopped(slow: SlowDisk) -> None:
-    publisher, consumer = slow.peer(), Peer(slow.world)
+    peer, consumer = publisher(slow), Peer(slow.world)
     consumer.open()
     consumer.call(methods.BasicConsume(queue="q", consumer_tag="c"))
-    fill(publisher)
+    fill(peer)
     consumer.send(methods.BasicAck(delivery_tag=1))
     assert not consumer.is_paused
 
 
 def test_a_stopped_publisher_may_leave(slow: SlowDisk) -> None:
-    peer, other = slow.peer(), slow.peer()
+    peer, other = publisher(slow), publisher(slow)
     fill(peer)
     peer.close()
     slow.disk()
@@ -111,7 +85,7 @@ def test_a_stopped_publisher_may_leave(slow: SlowDisk) -> None:
 
 
 def test_an_alarm_meanwhile_keeps_it_stopped(slow: SlowDisk) -> None:
-    peer = slow.peer()
+    peer = publisher(slow)
     peer.publish(b"q", bytes(HIGH), properties=PERSISTENT)
     slow.world.dispatcher.alarm = True
     peer.publish(b"q", b"one more", properties=PERSISTENT)
@@ -123,7 +97,7 @@ def test_an_alarm_meanwhile_keeps_it_stopped(slow: SlowDisk) -> None:
 
 
 def test_the_log_keeps_it_stopped_after_an_alarm(slow: SlowDisk) -> None:
-    peer = slow.peer()
+    peer = publisher(slow)
     peer.publish(b"q", bytes(HIGH), properties=PERSISTENT)
     slow.world.dispatcher.alarm = True
     peer.publish(b"q", b"one more", properties=PERSISTENT)
@@ -135,7 +109,7 @@ def test_the_log_keeps_it_stopped_after_an_alarm(slow: SlowDisk) -> None:
 
 def test_nobody_is_stopped_for_a_log_that_has_caught_up_meanwhile(slow: SlowDisk) -> None:
     """The mark is taken back even if nobody was held by it: nothing would take it back later."""
-    peer = slow.peer()
+    peer = publisher(slow)
     peer.publish(b"q", bytes(HIGH * 2), properties=PERSISTENT)
     slow.disk()
     peer.publish(b"q", b"transient")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
@@ -11,35 +10,9 @@ from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
 from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.inmemory import Peer, World
-from tests.support.journals import StepCommitter
+from tests.support.slowdisk import SlowDisk
 
 PERSISTENT = BasicProperties(delivery_mode=2)
-
-
-class SlowDisk:
-    """A world whose commits are carried out when `disk` says so."""
-
-    def __init__(self) -> None:
-        self.world = World("/data", files=MemoryFiles(), make_committer=self._make)
-        self.disk()
-
-    def _make(self, *arguments: Any) -> StepCommitter:
-        self.committer = StepCommitter(*arguments)
-        return self.committer
-
-    def disk(self) -> None:
-        while self.committer.queue or self.committer.written:
-            self.committer.write()
-            self.committer.sync()
-            self.world.settle()
-
-    def peer(self) -> Peer:
-        peer = Peer(self.world)
-        peer.open(channel=False)
-        peer.send(methods.ChannelOpen())
-        self.disk()
-        peer.take()
-        return peer
 
 
 @pytest.fixture
