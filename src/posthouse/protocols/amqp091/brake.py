@@ -6,29 +6,43 @@ keep up with. The transport is paused while there is a reason, and each reason n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from posthouse.broker.dispatch import QueueCore
-from posthouse.wire.amqp091 import methods
+from posthouse.broker.dispatch import Dispatcher, QueueCore
 
-if TYPE_CHECKING:
-    from posthouse.protocols.amqp091.session import Session
+
+class Publisher(Protocol):
+    """What a brake needs of its connection."""
+
+    queue_high: int
+
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+
+    def pause(self) -> None:
+        """Read no more."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def tell_alarm(self, is_on: bool) -> None:
+        """``connection.blocked`` or ``connection.unblocked``, to a client that understands them."""
 
 
 class Brake:
     """The reasons of one connection.
 
-    Invariant: the transport is paused exactly while `is_on`.
+    Invariant: the connection is paused exactly while `is_on`.
 
     Attributes:
         is_blocked: an alarm; `Session.on_alarm_cleared` takes it away.
-        is_behind: the log; `Session.on_caught_up` takes it away.
+        is_behind: the log; the tick takes it away when the disk has caught up.
     """
 
-    __slots__ = ("_queues", "_session", "is_behind", "is_blocked")
+    __slots__ = ("_publisher", "_queues", "is_behind", "is_blocked")
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
         self._queues = 0
         self.is_blocked = False
         self.is_behind = False
@@ -38,13 +52,9 @@ class Brake:
         """Whether there is a reason."""
         return self._queues > 0 or self.is_blocked or self.is_behind
 
-    def _pause(self) -> None:
-        if self._session.transport is not None:
-            self._session.transport.pause()
-
     def _resume(self) -> None:
-        if not self.is_on and self._session.transport is not None:
-            self._session.transport.resume()
+        if not self.is_on:
+            self._publisher.resume()
 
     # --- a queue --------------------------------------------------------------------------------
 
@@ -57,8 +67,8 @@ class Brake:
         if queue.is_congested and self._queues:
             return
         self._queues += 1
-        queue.hold(self._on_drained, self._session.queue_high // 2)  # type: ignore[attr-defined]  # a Queue
-        self._pause()
+        queue.hold(self._on_drained, self._publisher.queue_high // 2)  # type: ignore[attr-defined]  # a Queue
+        self._publisher.pause()
 
     def _on_drained(self) -> None:
         if self._queues:
@@ -78,18 +88,15 @@ class Brake:
         if self.is_blocked:
             return
         self.is_blocked = True
-        session = self._session
-        if session.capabilities.get("connection.blocked"):
-            session.send(0, methods.ConnectionBlocked(reason=session.services.alarm_reason()))
-        self._pause()
+        self._publisher.tell_alarm(True)
+        self._publisher.pause()
 
     def alarm_cleared(self) -> None:
         """There is no alarm any more."""
         if not self.is_blocked:
             return
         self.is_blocked = False
-        if self._session.capabilities.get("connection.blocked"):
-            self._session.send(0, methods.ConnectionUnblocked())
+        self._publisher.tell_alarm(False)
         self._resume()
 
     # --- the log --------------------------------------------------------------------------------
@@ -98,8 +105,8 @@ class Brake:
         """Until the disk has caught up. The client is not told: it takes as long as a sync."""
         if not self.is_behind:
             self.is_behind = True
-            self._session.dispatcher.held.append(self)
-            self._pause()
+            self._publisher.dispatcher.held.append(self)
+            self._publisher.pause()
 
     def caught_up(self) -> None:
         """The disk has caught up."""

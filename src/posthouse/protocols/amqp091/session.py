@@ -575,6 +575,22 @@ class Session(ConnectionCore):
         """See `Brake.stop_for`."""
         self.brake.stop_for(queue)
 
+    def pause(self) -> None:
+        """See `posthouse.protocols.amqp091.brake.Publisher`."""
+        if self.transport is not None:
+            self.transport.pause()
+
+    def resume(self) -> None:
+        """See `posthouse.protocols.amqp091.brake.Publisher`."""
+        if self.transport is not None:
+            self.transport.resume()
+
+    def tell_alarm(self, is_on: bool) -> None:
+        """See `posthouse.protocols.amqp091.brake.Publisher`."""
+        if self.capabilities.get("connection.blocked"):
+            blocked = methods.ConnectionBlocked(reason=self.services.alarm_reason())
+            self.send(0, blocked if is_on else methods.ConnectionUnblocked())
+
     def on_alarm_cleared(self) -> None:
         """Publishers may go on."""
         self.brake.alarm_cleared()
