@@ -284,6 +284,9 @@ def soak(duration_s: float, breath_s: float, seed: int) -> dict[str, float]:
                 for s in run.rests:
                     print(f"{s.at - run.rests[0].at:.0f} s: {s.resident / MB:.1f} MB, {s}")
             run.finish()
+        except BaseException as error:
+            error.add_note(f"the broker said: {node.stderr()[-4000:]}")
+            raise
         finally:
             node.stop()
     judge(run, figures, duration_s)
