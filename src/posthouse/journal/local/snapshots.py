@@ -84,9 +84,15 @@ class SnapshotWriter:
             return
         try:
             self._file.datasync()
+        except OSError as error:
+            self.abandon(error)
+            return
+        try:
             self._file.close()
             self._store.accept(self._path)
         except OSError as error:
+            # Closed once, whatever failed: a descriptor that is closed twice may be somebody else's by then.
+            self._file = None
             self.abandon(error)
 
     def abandon(self, error: OSError) -> None:
