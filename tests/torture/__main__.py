@@ -20,7 +20,7 @@ from rich.console import Console
 from posthouse._kernels import compiled_kernels
 from tests.torture.campaign import Campaign
 from tests.torture.catalogue import CAMPAIGNS, load
-from tests.torture.process import CannotBegin, clear
+from tests.torture.process import CannotBegin, clear, own_scratch
 from tests.torture.progress import Progress
 from tests.torture.record import Outcome, Record, revision
 from tests.torture.report import print_table, write_json
@@ -50,6 +50,7 @@ def run_all(
 ) -> tuple[list[Summary], int]:
     """Run campaigns one after the other; returns their summaries and the exit status."""
     console = Console()
+    scratch = own_scratch(state)
     summaries: list[Summary] = []
     status = 0
     with Progress(console) as progress:
@@ -59,7 +60,7 @@ def run_all(
             if fresh:
                 record.forget()
             asked = campaign.units if units is None else units
-            runner = Runner(campaign, where, record, jobs=jobs, scratch=state / "tmp")
+            runner = Runner(campaign, where, record, jobs=jobs, scratch=scratch)
             try:
                 summaries.append(runner.run(asked, progress))
             except CannotBegin as error:
@@ -69,7 +70,7 @@ def run_all(
                 summaries.append(summary_of(campaign, record, asked))
                 status = 130
                 break
-    clear(state / "tmp")
+    clear(scratch)
     is_strict = os.environ.get("POSTHOUSE_REQUIRE_ALL") == "1"
     if status == 0 and not all(s.is_clean and not (is_strict and s.skipped) for s in summaries):
         status = 1

@@ -156,3 +156,12 @@ def clear(directory: pathlib.Path) -> None:
             if mounted.startswith(f"{directory}/"):
                 subprocess.run(["umount", "-l", mounted], check=False, capture_output=True)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def own_scratch(state: pathlib.Path) -> pathlib.Path:
+    """Where this process puts temporary files; what ended ones left is removed, what others use meanwhile is not."""
+    scratch = state / "tmp"
+    for left in scratch.glob("*"):
+        if not left.name.isdigit() or not pathlib.Path("/proc", left.name).exists():
+            clear(left)
+    return scratch / str(os.getpid())

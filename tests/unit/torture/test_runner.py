@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests.torture import __main__ as command
 from tests.torture.catalogue import CAMPAIGNS, load
-from tests.torture.process import CannotBegin
+from tests.torture.process import CannotBegin, own_scratch
 from tests.torture.progress import Progress
 from tests.torture.record import Outcome, Record
 from tests.torture.runner import Runner, Summary
@@ -232,3 +232,13 @@ def test_every_campaign_of_the_list_is_there(name: str) -> None:
     assert campaign.name == name
     assert campaign.units > 0
     assert campaign.what
+
+
+def test_temporary_files_of_another_run_are_left_alone(tmp_path: pathlib.Path) -> None:
+    """Two runs in one directory: the first to end once took the other's data away."""
+    ended, running = tmp_path / "tmp" / str(1 << 30), tmp_path / "tmp" / str(os.getppid())
+    for directory in (ended, running, tmp_path / "tmp" / "unit-old"):
+        directory.mkdir(parents=True)
+    own = own_scratch(tmp_path)
+    assert own.name == str(os.getpid())
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == [running.name]
