@@ -113,3 +113,19 @@ def test_definitions_are_synced_whatever_messages_are() -> None:
         assert "q" in after.broker.vhosts["/"].queues
         counts.add(after.recovered)
     assert counts == {0, 1}
+
+
+def test_a_transient_transaction_does_not_hold_back_acknowledgements_of_others() -> None:
+    """They were appended for it, and then nobody committed them until something else came (P4)."""
+    files = MemoryFiles()
+    world = World("/data", files=files)
+    consumer, trader = world.peer(), world.peer()
+    consumer.call(DECLARE)
+    consumer.publish(b"q", b"x", properties=PERSISTENT)
+    consumer.send(methods.BasicGet(queue="q"))
+    trader.send(methods.TxSelect())
+    trader.publish(b"q", b"transient")
+    consumer.send(methods.BasicAck(delivery_tag=1))
+    trader.call(methods.TxCommit())
+    world.run_later()
+    assert World("/data", files=files.kill()).recovered == 0

@@ -336,11 +336,11 @@ def tx_commit(channel: Channel, method: methods.TxCommit) -> None:
     session = channel.session
     dispatcher = session.dispatcher
     log = dispatcher.durable
-    if log is not None and (transaction.publishes or transaction.settled):
+    if log is not None and transaction.is_durable:
+        # What others acknowledged stands before the transaction's entry, and leaves with it.
         dispatcher.write_acks()
         log.ensure(transaction.log_size())
-        if transaction.is_durable:
-            dispatcher.note_change()
+        dispatcher.note_change()
     for held in transaction.publishes:
         alive = [queue for queue in held.queues if not queue.deleted]
         session.enqueue(
