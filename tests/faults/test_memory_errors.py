@@ -15,6 +15,7 @@ from posthouse.journal.block import BlockTable, LogBuffer
 from posthouse.journal.local.committer import Commit, ThreadCommitter
 from posthouse.testing.files import MemoryFiles
 from posthouse.wire.amqp091 import methods
+from posthouse.wire.amqp091.properties import BasicProperties
 from tests.support.full_disk import drained
 from tests.support.inmemory import World
 from tests.support.link import Link
@@ -158,6 +159,40 @@ def test_a_pass_that_breaks_off_forgets_nobody(world: World) -> None:
     world.loop.advance(0.2)
     assert [body for _, body in peer.messages()] == [b"2"]
     assert not world.dispatcher.has_dirty()
+
+
+def test_a_queue_that_never_has_memory_keeps_nobody_else_waiting() -> None:
+    """Others get deliveries, confirms and answers, and their acknowledgements are written (P18)."""
+    files = MemoryFiles()
+    world = World("/data", files=files, durability="fsync")
+    peer = world.peer()
+    for name in ("greedy", "modest"):
+        peer.call(methods.QueueDeclare(queue=name, durable=True))
+    peer.call(methods.BasicConsume(queue="modest"))
+    peer.call(methods.ConfirmSelect())
+    queue = world.broker.vhosts["/"].queues["greedy"]
+    queue.add_consumer(_Greedy(queue, 0))
+    peer.take()
+    octets = peer.publish_octets(b"greedy", b"1", properties=BasicProperties(delivery_mode=2))
+    octets += peer.publish_octets(b"modest", b"2", properties=BasicProperties(delivery_mode=2))
+    with pytest.raises(MemoryError):
+        peer.octets(octets)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            world.loop.advance(0.2)
+    got = [m for _, m in peer.received]
+    delivered = next(m for m in got if isinstance(m, methods.BasicDeliver))
+    assert max(m.delivery_tag for m in got if isinstance(m, methods.BasicAck)) == 2
+    with contextlib.suppress(MemoryError):
+        peer.send(methods.BasicAck(delivery_tag=delivered.delivery_tag))
+    for _ in range(3):
+        with contextlib.suppress(MemoryError):
+            world.loop.advance(0.2)
+    assert not world.dispatcher.acked
+    assert world.journal.unsynced_bytes == 0
+    again = World("/data", files=files.kill())
+    assert again.peer().drain("modest") == []
+    assert again.peer().drain("greedy") == [b"1"]
 
 
 @pytest.mark.slow

@@ -124,9 +124,9 @@ class Dispatcher:
                 queue.pump()
                 done += 1
         except Exception:
-            # No memory for one of them, say: it and the others are not forgotten.
+            # No memory for one of them, say: it is not forgotten, and comes behind the others the next time.
+            self.dirty = queues[done + 1 :] + self.dirty
             self.mark(queues[done])
-            self.dirty += queues[done + 1 :]
             raise
         return True
 

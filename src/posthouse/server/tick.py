@@ -70,16 +70,11 @@ class Tick:
         dispatcher = self._dispatcher
         try:
             for _ in range(ROUNDS_MAX):
-                dispatcher.pump()
-                if dispatcher.must_commit:
-                    if not self._journal.is_busy:
-                        self.commit()
-                    if self._journal.unsynced_bytes > self._unsynced_high:
-                        dispatcher.is_behind = True  # until `on_committed` says otherwise
-                touched = dispatcher.touched
-                if touched:
-                    dispatcher.touched = []
-                    self._flush(touched)
+                try:
+                    dispatcher.pump()
+                finally:
+                    # A queue that cannot be served does not keep others from their confirms and their output.
+                    self._commit_and_flush()
                 if not dispatcher.has_dirty() and not dispatcher.touched:
                     break
             else:
@@ -90,9 +85,21 @@ class Tick:
             raise
         finally:
             self._running = False
-        if dispatcher.acked and not self._acks_scheduled:
-            self._acks_scheduled = True
-            self._loop.call_later(self._ack_delay_s, self._commit_acks)
+            if dispatcher.acked and not self._acks_scheduled:
+                self._acks_scheduled = True
+                self._loop.call_later(self._ack_delay_s, self._commit_acks)
+
+    def _commit_and_flush(self) -> None:
+        dispatcher = self._dispatcher
+        if dispatcher.must_commit:
+            if not self._journal.is_busy:
+                self.commit()
+            if self._journal.unsynced_bytes > self._unsynced_high:
+                dispatcher.is_behind = True  # until `on_committed` says otherwise
+        touched = dispatcher.touched
+        if touched:
+            dispatcher.touched = []
+            self._flush(touched)
 
     def _flush(self, sessions: list[Flushable]) -> None:
         done = 0
