@@ -103,8 +103,8 @@ class Worker:
     def _wind_up(self) -> None:
         """Let it stop what it has started, if it can do that soon."""
         for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGABRT, LAST_WORDS_S)):
-            self._process.send_signal(number)
-            # Waiting without taking the status: the group keeps its number until it is ended.
+            # Neither this nor the waiting takes the status, as `Popen.send_signal` may: the group keeps its number until it is ended.
+            os.kill(self._process.pid, number)
             deadline = time.monotonic() + patience_s
             options = os.WEXITED | os.WNOWAIT | os.WNOHANG
             while not (is_over := os.waitid(os.P_PID, self._process.pid, options)):

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests.torture import __main__ as command
 from tests.torture.catalogue import CAMPAIGNS, load
-from tests.torture.process import CannotBegin, own_scratch
+from tests.torture.process import CannotBegin, Worker, own_scratch
 from tests.torture.progress import Progress
 from tests.torture.record import Outcome, Record
 from tests.torture.runner import Runner, Summary
@@ -242,3 +242,13 @@ def test_temporary_files_of_another_run_are_left_alone(tmp_path: pathlib.Path) -
     own = own_scratch(tmp_path)
     assert own.name == str(os.getpid())
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == [running.name]
+
+
+def test_a_worker_that_has_ended_already_can_be_stopped(bench: Bench) -> None:
+    """As when another one could not begin: both end by themselves, and one is told to."""
+    campaign = load(f"{FAKES}:GOOD")
+    worker = Worker(campaign, f"{FAKES}:GONE", [0], bench.directory / "tmp")
+    os.waitid(os.P_PID, worker._process.pid, os.WEXITED | os.WNOWAIT)
+    worker.stop()
+    assert worker.is_over
+    assert worker.outcomes == []
